@@ -1,0 +1,116 @@
+"""Puts the chain on a master: the strict manager, the patches, the dial guard, the self-test. `serve` and the door
+both come through here, so that both have all of it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mitmproxy import hooks
+from mitmproxy.connection import Client
+from mitmproxy.master import Master
+
+from keyswap.addons import Chain, default_addons, engine
+from keyswap.addons.dial import mark_dials
+from keyswap.addons.options import refuse_unsafe, safe_options
+from keyswap.addons.runtime import Runtime
+from keyswap.addons.selftest import check_contract, check_fails_closed, check_versions
+from keyswap.addons.startup import own_names
+from keyswap.addons.strict import StrictAddonManager
+from keyswap.errors import AuditError
+from keyswap.exchange import Refusal
+
+
+@dataclass(slots=True)
+class Attached:
+    """A chain on a master; `detach` undoes what outlives the master."""
+
+    runtime: Runtime
+    chain: Chain
+    manager: StrictAddonManager
+    undo: list[Callable[[], None]] = field(default_factory=list)
+
+    def detach(self) -> None:
+        """Take the patches and the guard away, and close what was opened."""
+        while self.undo:
+            self.undo.pop()()
+
+
+class Lifecycle:
+    """The hooks of start and end; last in the chain."""
+
+    name = "keyswap"
+
+    def __init__(self, attached: Attached) -> None:
+        self.attached = attached
+
+    async def running(self) -> None:
+        """Prove that failures refuse, and write that we began."""
+        await check_fails_closed(self.attached.manager, self.attached.chain.release)
+        know_listeners(self.attached)
+        audit = self.attached.runtime.audit
+        audit.write("started", **({"notes": list(audit.notes)} if audit.notes else {}))
+
+    def configure(self, updated: set[str]) -> None:
+        """Refuse options that would record keys, whenever they are set."""
+        refuse_unsafe(self.attached.manager.master.options)
+
+    def done(self) -> None:
+        """Write that we ended."""
+        try:
+            self.attached.runtime.audit.write("stopped")
+            self.attached.runtime.audit.close()
+        except AuditError:
+            self.attached.runtime.metrics.audit_failures.inc()
+        self.attached.detach()
+
+
+def attach(master: Master, runtime: Runtime) -> Attached:
+    """Make this master keyswap. Must be called in the master's loop; raises keyswap.errors.Error."""
+    check_versions(accept_old_h2=runtime.settings.accept_old_h2)
+    check_contract()
+    refuse_unsafe(master.options)
+    master.options.update(**safe_options(runtime.settings, master.options, idle=runtime.policy.limits.idle))
+    manager = StrictAddonManager.take_over(master.addons, ())
+    chain = default_addons(runtime, manager.abort)
+    attached = Attached(runtime, chain, manager)
+    lifecycle = Lifecycle(attached)
+    ours = (*chain.addons, lifecycle)
+    manager.on_failure = lambda name, kind: runtime.metrics.hook_failures.inc()
+    StrictAddonManager.take_over(manager, ours)
+    for addon in ours:
+        manager.add(addon)
+        manager.invoke_addon_sync(addon, hooks.ConfigureHook(set(master.options.keys())))
+    attached.undo.append(engine.install(_watch(runtime, chain)))
+    attached.undo.append(mark_dials())
+    chain.dialer.guard_loop(asyncio.get_running_loop())
+    attached.undo.append(chain.dialer.release_loop)
+    return attached
+
+
+def _watch(runtime: Runtime, chain: Chain) -> engine.Watch:
+    def unreadable(client: Client, refusal: Refusal, request_id: str) -> None:
+        chain.recorder.unreadable(client, refusal, request_id)
+
+    def partial(client: Client, waiting: bool) -> None:
+        state = chain.clients.of(client)
+        if not waiting:
+            state.head_since = None
+        elif state.head_since is None:
+            state.head_since = runtime.clock()
+
+    return engine.Watch(
+        head_limit=lambda: runtime.policy.limits.head,
+        answer_head_limit=lambda: runtime.policy.limits.answer_head,
+        on_unreadable=unreadable,
+        on_partial_head=partial,
+        new_id=runtime.new_id,
+    )
+
+
+def know_listeners(attached: Attached) -> None:
+    """Tell the guard which addresses are our own, now that they are bound."""
+    server = attached.manager.get("proxyserver")
+    listeners = [(str(address[0]), int(address[1])) for address in server.listen_addrs()] if server else []
+    runtime = attached.runtime
+    runtime.listeners = tuple(listeners)
+    runtime.own_names = own_names(listeners)

@@ -1,0 +1,206 @@
+"""The one dial guard: nothing is resolved or dialled without a permit, and what is dialled was checked.
+
+`Dialer.permit` is asked after the verdict and before any value is looked up: it resolves the name once, checks every
+address (S4) and keeps the result for the client's connection. `guard_loop` replaces `loop.create_connection`, through
+which every upstream connection of the engine passes; it looks up the permit of the dialling client and connects to the
+checked addresses only. A dial of the engine without a permit is refused there, whatever hook failed before.
+"""
+
+import asyncio
+import contextvars
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mitmproxy.proxy import mode_servers
+
+from keyswap.exchange import Authority, Code, Refusal
+from keyswap.policy import addresses
+from keyswap.policy.model import Address, Entry
+
+FRESH_FOR = 30.0
+"""Seconds for which a connection's checked addresses are used for a new dial; older ones are resolved and checked anew,
+so that a client that stays for hours follows the name as it moves."""
+
+_DIALLING: contextvars.ContextVar[str | None] = contextvars.ContextVar("keyswap_dialling", default=None)
+"""The id of the client connection on whose behalf the engine is dialling; None: not an upstream dial."""
+
+Resolve = Callable[[str, int], Awaitable[list[Address]]]
+
+
+class DialRefused(OSError):
+    """A dial that has no permit, or whose address may not be reached. The text holds canonical names only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Leave for one client connection to dial one authority, at these addresses."""
+
+    authority: Authority
+    entry: Entry
+    addresses: tuple[Address, ...]
+    port: int
+    """The port to dial: the authority's, or the entry's `pin` port."""
+    checked_at: float
+    """Loop time in seconds."""
+
+
+@dataclass(slots=True)
+class Dialer:
+    """Hands out permits and holds them per client connection."""
+
+    connect_timeout: Callable[[], float]
+    own_listeners: Callable[[], Iterable[tuple[str, int]]]
+    resolve: Resolve | None = None
+    """Replaces the system's resolver, in tests."""
+    _permits: dict[str, dict[tuple[str, int], Permit]] = field(default_factory=dict)
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    async def permit(self, client_id: str, authority: Authority, entry: Entry) -> Refusal | None:
+        """Resolve and check `authority` for this client connection; None: it may be dialled."""
+        held = self._permits.get(client_id, {}).get((authority.host, authority.port))
+        now = asyncio.get_running_loop().time()
+        if held is not None and held.entry == entry and now - held.checked_at < FRESH_FOR:
+            return None
+        return await self._check(client_id, authority, entry)
+
+    async def _check(self, client_id: str, authority: Authority, entry: Entry) -> Refusal | None:
+        port = authority.port if entry.pin_port is None else entry.pin_port
+        try:
+            found = await self._addresses(authority, entry)
+        except OSError:
+            return Refusal(
+                Code.UPSTREAM_FAILED,
+                f"{authority.host} does not resolve",
+                "check the name, and the proxy's DNS",
+                entry.rule,
+            )
+        for address in found:
+            why = addresses.refusal_of(address, private=entry.private, pin=entry.pin)
+            if why is not None:
+                return Refusal(
+                    Code.ADDRESS_DENIED,
+                    f"{authority.host} resolves to an address that is not public ({why})",
+                    "if that is meant, open its range with private: [...] on the entry",
+                    entry.rule,
+                )
+            if self._is_own(address, port):
+                return Refusal(
+                    Code.LOOP, f"{authority} is this proxy itself", "address the upstream instead", entry.rule
+                )
+        now = asyncio.get_running_loop().time()
+        permit = Permit(authority, entry, tuple(found), port, now)
+        self._permits.setdefault(client_id, {})[(authority.host, authority.port)] = permit
+        return None
+
+    async def _addresses(self, authority: Authority, entry: Entry) -> list[Address]:
+        if entry.pin is not None:
+            return [entry.pin]
+        try:
+            return [ipaddress.ip_address(authority.host)]
+        except ValueError:
+            pass
+        async with asyncio.timeout(self.connect_timeout()):
+            found = await (self.resolve or _system_resolve)(authority.host, authority.port)
+        if not found:
+            raise OSError("no address")
+        return found
+
+    def _is_own(self, address: Address, port: int) -> bool:
+        for host, own_port in self.own_listeners():
+            if port != own_port:
+                continue
+            own = ipaddress.ip_address(host)
+            if own == address or (own.is_unspecified and (address.is_loopback or str(address) in _own_addresses())):
+                return True
+        return False
+
+    def forget(self, client_id: str) -> None:
+        """Drop a client connection's permits."""
+        self._permits.pop(client_id, None)
+
+    def permitted(self, client_id: str, host: str, port: int) -> Permit | None:
+        """The permit this client connection holds for that authority."""
+        return self._permits.get(client_id, {}).get((host, port))
+
+    # -- the guard itself ---------------------------------------------------------------------------------------
+
+    def guard_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Police every upstream dial of this loop from now on. Undone by `release_loop`."""
+        if self._loop is not None:
+            return
+        original = loop.create_connection
+
+        async def create_connection(factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+            client_id = _DIALLING.get()
+            if client_id is None:
+                return await original(factory, host, port, **options)
+            return await self._dial(original, client_id, factory, host, port, options)
+
+        setattr(loop, "create_connection", create_connection)  # noqa: B010  # a method of this one loop is replaced
+        self._loop = loop
+
+    def release_loop(self) -> None:
+        """Give the loop its own `create_connection` back."""
+        if self._loop is not None:
+            del self._loop.create_connection
+            self._loop = None
+
+    async def _dial(
+        self, original: Any, client_id: str, factory: Any, host: Any, port: Any, options: dict[str, Any]
+    ) -> Any:
+        permit = self.permitted(client_id, host, port)
+        if permit is None:
+            raise DialRefused("no permit for this destination")
+        loop = asyncio.get_running_loop()
+        if loop.time() - permit.checked_at >= FRESH_FOR:
+            refusal = await self._check(client_id, permit.authority, permit.entry)
+            if refusal is not None:
+                raise DialRefused(refusal.reason)
+            permit = self.permitted(client_id, host, port) or permit
+        failure: OSError = OSError("no address")
+        for address in permit.addresses:
+            try:
+                async with asyncio.timeout(self.connect_timeout()):
+                    return await original(factory, str(address), permit.port, **options)
+            except OSError as error:
+                failure = error
+        raise failure
+
+
+def mark_dials() -> Callable[[], None]:
+    """Let the engine's upstream dials be recognised as such; returns the call that undoes it.
+
+    Replaces `ProxyConnectionHandler.open_connection` (contract-tested): a context variable names the client connection
+    for as long as the engine's own coroutine runs.
+    """
+    handler = mode_servers.ProxyConnectionHandler
+    original = handler.open_connection
+
+    async def open_connection(self: Any, command: Any) -> None:
+        _DIALLING.set(self.client.id)
+        await original(self, command)
+
+    setattr(handler, "open_connection", open_connection)  # noqa: B010
+
+    def undo() -> None:
+        setattr(handler, "open_connection", original)  # noqa: B010
+
+    return undo
+
+
+async def _system_resolve(host: str, port: int) -> list[Address]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    unique = dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found)
+    return [ipaddress.ip_address(text) for text in unique]
+
+
+def _own_addresses() -> frozenset[str]:
+    """The addresses of this machine, as far as its host name tells."""
+    try:
+        return frozenset(str(row[4][0]) for row in socket.getaddrinfo(socket.gethostname(), None))
+    except OSError:
+        return frozenset()

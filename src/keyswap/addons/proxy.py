@@ -1,0 +1,129 @@
+"""A whole proxy in one call: a master with nothing but what keyswap needs, and its orderly end (S34)."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from mitmproxy import http, master
+from mitmproxy.addons import core, disable_h2c, next_layer, proxyserver, tlsconfig
+from mitmproxy.options import Options
+
+from keyswap.addons.attach import Attached, attach
+from keyswap.addons.runtime import Runtime
+from keyswap.addons.startup import own_names, start
+from keyswap.errors import SettingsError
+from keyswap.settings import Settings
+
+STARTUP_LIMIT = 20.0
+"""Seconds a listener may take to come up."""
+
+
+@dataclass(slots=True)
+class Proxy:
+    """A running proxy."""
+
+    master: master.Master
+    attached: Attached
+    task: "asyncio.Task[None]"
+
+    @property
+    def runtime(self) -> Runtime:
+        """What the proxy knows."""
+        return self.attached.runtime
+
+    @property
+    def server(self) -> proxyserver.Proxyserver:
+        """The engine's listener."""
+        found: proxyserver.Proxyserver = self.attached.manager.get("proxyserver")
+        return found
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port it listens on."""
+        host, port, *_ = self.server.listen_addrs()[0]
+        return host, port
+
+    def add_listener(self, address: tuple[str, int]) -> None:
+        """Name another listener of ours, so that it is refused through the proxy."""
+        runtime = self.runtime
+        runtime.listeners = (*runtime.listeners, address)
+        runtime.own_names = own_names(runtime.listeners)
+
+    async def stop(self, drain: float | None = None) -> None:
+        """End: no new connections, open requests finish within `drain` seconds, then the rest is closed."""
+        self.runtime.draining = True
+        await self.server.servers.update([])
+        deadline = asyncio.get_running_loop().time() + (self.runtime.policy.limits.drain if drain is None else drain)
+        # What ends is counted by many hooks; a look 20 times a second is cheap.
+        while self._busy() and asyncio.get_running_loop().time() < deadline and not self.task.done():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        for handler in list(self.server.connections.values()):
+            if handler.client in handler.transports:
+                handler.close_connection(handler.client)
+        await asyncio.sleep(0)
+        self.master.shutdown()
+        await asyncio.wait([self.task], timeout=10)
+
+    def _busy(self) -> bool:
+        return any(state.flights for _, state in self.attached.chain.clients)
+
+
+class _Draining:
+    """While draining, tell HTTP/1 clients that this answer is the connection's last."""
+
+    name = "keyswap-draining"
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        if self.runtime.draining and flow.response is not None and flow.client_conn.alpn != b"h2":
+            flow.response.headers["connection"] = "close"
+
+
+async def open_proxy(settings: Settings, environ: Mapping[str, str]) -> Proxy:
+    """Start a proxy; returns once it listens. Raises keyswap.errors.Error for whatever is not right."""
+    runtime = start(settings, environ)
+    # The confdir's config.yaml is not read here: it could switch verification off.
+    options = Options(confdir=str(settings.certs_dir))
+    made = master.Master(options)
+    made._legacy_log_events.uninstall()  # formats every log line a second time for a console nobody has
+    server = proxyserver.Proxyserver()
+    made.addons.add(core.Core(), server, next_layer.NextLayer(), disable_h2c.DisableH2C(), tlsconfig.TlsConfig())
+    options.update(listen_host=settings.listen.host, listen_port=settings.listen.port)
+    attached = attach(made, runtime)
+    task = asyncio.create_task(made.run())
+    try:
+        async with asyncio.timeout(STARTUP_LIMIT):
+            while not (server.is_running and server.listen_addrs() and runtime.listeners):
+                if task.done():
+                    break
+                _raise_failed_listener(server, settings)
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        pass
+    if task.done() or not server.listen_addrs():
+        made.shutdown()
+        attached.detach()
+        raise SettingsError(f"cannot listen on {settings.listen}", "choose another address with --listen")
+    return Proxy(made, attached, task)
+
+
+def _raise_failed_listener(server: proxyserver.Proxyserver, settings: Settings) -> None:
+    for instance in server.servers:
+        if instance.last_exception is not None:
+            raise SettingsError(
+                f"cannot listen on {settings.listen} ({type(instance.last_exception).__name__})",
+                "is another process there? choose another address with --listen",
+            )
+
+
+@contextlib.asynccontextmanager
+async def running_proxy(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Proxy]:
+    """A proxy for the length of a `with`."""
+    proxy = await open_proxy(settings, environ)
+    try:
+        yield proxy
+    finally:
+        await proxy.stop(drain=0)

@@ -1,0 +1,120 @@
+"""Release: the positive gate, last in the chain. Nothing leaves without its word.
+
+A refusal becomes an answer. A request that every step has agreed to is written into the audit, and then, in one block,
+its new head is put into the flow (S33). A request without a complete notebook is refused, whatever went wrong before.
+"""
+
+from mitmproxy import http
+
+from keyswap.addons import answer
+from keyswap.addons.flight import Flight, flight_of
+from keyswap.addons.record import Recorder
+from keyswap.addons.runtime import Runtime
+from keyswap.errors import AuditError
+from keyswap.exchange import Code, Refusal
+from keyswap.rewrite.read import declared_length
+
+RELEASED = "keyswap.released"
+"""Set in a flow's metadata by this step only; the dial hook asks for it."""
+
+_INCOMPLETE = Refusal(Code.INTERNAL, "an internal error stopped this request", "look at the proxy's log")
+_NO_AUDIT = Refusal(Code.AUDIT_UNAVAILABLE, "the audit cannot be written", "look at the proxy's disk and log")
+
+
+class Release:
+    """The last step of the flow."""
+
+    def __init__(self, runtime: Runtime, recorder: Recorder) -> None:
+        self.runtime = runtime
+        self.recorder = recorder
+
+    def http_connect(self, flow: http.HTTPFlow) -> None:
+        """Answer a CONNECT that is refused; let the others pass with the canonical destination in place."""
+        flight = flight_of(flow)
+        exchange = flight.exchange if flight is not None else None
+        decision = exchange.get("decision") if exchange is not None else None
+        if flight is None or exchange is None or decision is None or exchange.ask.authority is None:
+            self._refuse(flow, flight, self._refusal_of(flight))
+        elif exchange.get("refusal") is not None:
+            self._refuse(flow, flight, exchange.refusal)
+        else:
+            flow.request.data.host = exchange.ask.authority.host
+            flow.request.data.port = exchange.ask.authority.port
+
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Let a request go, or answer it."""
+        flight = flight_of(flow)
+        if flight is not None and flight.exchange.get("refusal") is None:
+            over = self._over_body_limit(flight)
+            if over is not None:
+                flight.exchange.refusal = over
+        if flow.error is not None or flight is None or not self._complete(flight):
+            self._refuse(flow, flight, self._refusal_of(flight))
+            return
+        try:
+            seq = self.recorder.start(flight)
+            await self.runtime.audit.durable(seq)
+        except AuditError:
+            self.runtime.metrics.audit_failures.inc()
+            self._refuse(flow, flight, _NO_AUDIT)
+            return
+        self._let_go(flow, flight)
+
+    @staticmethod
+    def _complete(flight: Flight) -> bool:
+        exchange = flight.exchange
+        return (
+            exchange.get("refusal") is None
+            and exchange.get("fields") is not None
+            and exchange.decision.result == "allow"
+        )
+
+    @staticmethod
+    def _refusal_of(flight: Flight | None) -> Refusal:
+        found = flight.exchange.get("refusal") if flight is not None else None
+        return found if isinstance(found, Refusal) else _INCOMPLETE
+
+    def _over_body_limit(self, flight: Flight) -> Refusal | None:
+        limit = self.runtime.policy.limits.body
+        if limit is None or flight.exchange.get("head") is None:
+            return None
+        length = declared_length(flight.exchange.head)
+        if length is None or length <= limit:
+            return None
+        return Refusal(Code.BODY_TOO_LARGE, f"the body is over limits.body ({limit} bytes)", "send a smaller body")
+
+    def _let_go(self, flow: http.HTTPFlow, flight: Flight) -> None:
+        request, exchange = flow.request, flight.exchange
+        exchange.released = True
+        flight.counters.released = self.runtime.clock()
+        counted = self.recorder.counting_body(flow, flight)
+        # One block, no call that could fail between its lines; the real value comes last.
+        request.stream = counted
+        if not request.is_http2:
+            request.data.authority = b""
+        request.data.host, request.data.port = exchange.upstream.authority.host, exchange.upstream.authority.port
+        request.data.headers = http.Headers(exchange.fields)
+        flow.metadata[RELEASED] = True
+
+    def _refuse(self, flow: http.HTTPFlow, flight: Flight | None, refusal: Refusal) -> None:
+        request_id = flight.exchange.id if flight is not None else self.runtime.new_id()
+        self.recorder.refused(flow, flight, refusal, request_id)
+        flow.request.data.headers.pop("expect", None)  # else the engine would first ask for the body
+        connect = flow.request.method == "CONNECT"
+        has_body = any(
+            name.lower() in (b"content-length", b"transfer-encoding") for name, _ in flow.request.data.headers.fields
+        )
+        dialect = "" if connect else self._dialect(flight)
+        if flow.error is None:
+            flow.request.stream = False
+            flow.response = answer.response(
+                refusal, request_id, dialect=dialect, close=has_body and not flow.request.is_http2
+            )
+
+    def _dialect(self, flight: Flight | None) -> answer.Dialect:
+        ask = flight.exchange.get("ask") if flight is not None else None
+        authority = getattr(ask, "authority", None)
+        if authority is None:
+            return ""
+        bound = self.runtime.situation.credentials_at(authority)
+        return next((credential.dialect for credential in bound if credential.dialect), "")

@@ -1,0 +1,61 @@
+"""Swap: which values go where. Writes `grants` and `fields`; touches nothing of the request itself."""
+
+from mitmproxy import http
+
+from keyswap.addons.flight import Flight, flight_of
+from keyswap.addons.runtime import Runtime
+from keyswap.errors import CredentialError, RewriteError
+from keyswap.exchange import Code, Exchange, Fields, Grant, Refusal
+from keyswap.rewrite.fill import fill
+from keyswap.rewrite.headers import strip
+
+
+class Swap:
+    """The fourth step of the flow."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Look the values up and compute the header fields that go upstream."""
+        flight = flight_of(flow)
+        if flight is None or flight.exchange.get("refusal") is not None or flight.exchange.get("upstream") is None:
+            return
+        try:
+            grants = self._grants(flight.exchange)
+            fields = self._fields(flight, grants)
+        except CredentialError as error:
+            flight.exchange.refusal = Refusal(
+                Code.CREDENTIAL_UNAVAILABLE, error.what, error.todo, flight.exchange.decision.rule
+            )
+            return
+        except RewriteError as error:
+            flight.exchange.refusal = Refusal(
+                Code.PLACEHOLDER_MISUSE, error.what, error.todo, flight.exchange.decision.rule
+            )
+            return
+        flight.exchange.grants = grants
+        flight.exchange.fields = fields
+
+    def _grants(self, exchange: Exchange) -> tuple[Grant, ...]:
+        grants = []
+        for finding in exchange.ask.findings:
+            if finding.kind != "own" or finding.credential is None:
+                continue
+            value = self.runtime.keyring.current(finding.credential)
+            grants.append(Grant(finding.credential, value.version, value.fingerprint, finding.place, value.secret))
+        return tuple(grants)
+
+    def _fields(self, flight: Flight, grants: tuple[Grant, ...]) -> Fields:
+        exchange = flight.exchange
+        bound = self.runtime.situation.credentials_at(exchange.upstream.authority)
+        fields = strip(
+            exchange.head.fields,
+            version=exchange.head.version,
+            method_restricted=flight.entry is not None and flight.entry.methods is not None,
+            identity_encoding=bool(bound),
+            keep=frozenset(name for credential in bound for name in credential.headers),
+        )
+        if not grants:
+            return fields
+        return fill(fields, grants, self.runtime.book(exchange.session))

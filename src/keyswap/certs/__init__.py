@@ -1,0 +1,1 @@
+"""The certificate authority that lets the proxy read TLS, and what makes a client trust it."""

@@ -1,0 +1,5 @@
+"""`python -m keyswap.cli`."""
+
+from keyswap.cli import main
+
+main()

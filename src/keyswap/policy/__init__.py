@@ -1,0 +1,1 @@
+"""The policy: what may be addressed, by whom, and which credential goes there."""

@@ -1,0 +1,1 @@
+"""What outlives the process: rows of sessions, and the state directory with its key."""
