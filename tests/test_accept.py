@@ -65,6 +65,10 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copy(SCRIPT, tmp_path / "scripts" / "accept")
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "tests" / "test_a.py").write_text(TESTS)
+    for folder in ("one", "two"):  # conftests of different folders make pytest hash its plugins
+        (tmp_path / "tests" / folder).mkdir()
+        (tmp_path / "tests" / folder / "conftest.py").write_text("def pytest_runtest_setup(item): pass\n")
+        (tmp_path / "tests" / folder / f"test_{folder}.py").write_text("def test_S1_too(): pass\n")
     (tmp_path / "tests" / "test_broken.py").write_text("import nothing_of_that_name\n")
     return tmp_path
 

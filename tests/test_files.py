@@ -140,6 +140,20 @@ def test_S43_every_folder_a_link_passes_through_is_judged(folder: Path, tmp_path
     assert rights_problem(folder / "key") == f"{end} is writable by others"
 
 
+def test_S43_a_folder_that_is_reached_by_a_link_others_can_turn_is_refused(folder: Path, tmp_path: Path) -> None:
+    shared, end = tmp_path / "shared", tmp_path / "end"
+    shared.mkdir()
+    end.mkdir()
+    write(end / "key")
+    (shared / "data").symlink_to(end)
+    (folder / "key").symlink_to("../shared/data/key")
+    for path in (folder / "key", shared / "data" / "key"):
+        shared.chmod(0o755)
+        assert rights_problem(path) is None
+        shared.chmod(0o777)
+        assert rights_problem(path) == f"{shared} is writable by others"
+
+
 @pytest.mark.skipif(not Path("/proc/self/mounts").exists(), reason="needs a second mount that is always there")
 def test_S43_a_link_out_of_its_mount_is_refused(folder: Path) -> None:
     (folder / "key").symlink_to("/proc/self/mounts")

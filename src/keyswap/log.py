@@ -7,7 +7,7 @@ which every line of the process passes, and an exception is reduced to its type.
 import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any, TextIO
 
 import structlog
@@ -60,12 +60,8 @@ class MaskingFactory:
 
 def configure(*, json: bool = False, level: int = logging.INFO, stream: TextIO | None = None) -> MaskingFactory:
     """Set the process's logging up and return the factory, to which the caller adds masks as it learns secrets."""
-    factory = install_masking()
+    shared: list[Any] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
     renderer: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -77,13 +73,29 @@ def configure(*, json: bool = False, level: int = logging.INFO, stream: TextIO |
     root.handlers[:] = [handler]
     root.setLevel(level)
     quiet_engine()
+    _structure([*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter], level)
+    return install_masking()
+
+
+def join(level: int = logging.INFO) -> MaskingFactory:
+    """Log through the handlers somebody else has set up (mitmdump's console), masked all the same."""
+    quiet_engine()
+    _structure([structlog.stdlib.render_to_log_kwargs, _as_text], level)
+    return install_masking()
+
+
+def _structure(processors: list[Any], level: int) -> None:
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=processors,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,
     )
-    return factory
+
+
+def _as_text(logger: Any, method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    details = " ".join(f"{name}={value}" for name, value in event.get("extra", {}).items())
+    return {"msg": f"keyswap {event.get('msg', '')} {details}".rstrip()}
 
 
 def install_masking() -> MaskingFactory:

@@ -44,6 +44,8 @@ class Settings:
     state_dir: Path
     certs_dir: Path
     """Holds the certificate authority (`mitmproxy-ca.pem`, `ca.pem`, `bundle.pem`)."""
+    ca_passphrase: str = ""
+    """Where the CA key's passphrase is: `file:/PATH` or `env:NAME`; empty: it has none."""
     listen: Listen = Listen("127.0.0.1", 8080)
     status: Listen | None = None
     """Where /healthz, /readyz and /metrics answer; None: nowhere."""

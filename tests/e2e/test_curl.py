@@ -148,10 +148,17 @@ def test_nothing_the_proxy_wrote_holds_a_real_value(
     clients: Clients, provider: Provider, anthropic_key: Key, session: Minted, keyswap_proxy: Served
 ) -> None:
     """S42, S47: not its log, not its state, not its audit; and the session's token is in none of them either."""
-    assert clients.curl(f"{API}/malformed", *keyed(anthropic_key)).code != 0
+    for flag in ("--http1.1", "--http2"):
+        assert anthropic_key.real not in clients.curl(flag, "-i", f"{API}/malformed", *keyed(anthropic_key)).everything
     assert clients.curl(f"{API}/echo?q={anthropic_key.placeholder[:20]}", *keyed(anthropic_key)).code == 0
     written = [path for path in keyswap_proxy.state_dir.rglob("*") if path.is_file()]
     assert [path.name for path in written if "audit" in path.name]
     for text in (keyswap_proxy.log, *(path.read_bytes() for path in written)):
         assert anthropic_key.real not in text
         assert session.token.encode() not in text
+
+
+def test_the_session_command_prints_the_same_placeholders_again(session: Minted, keyswap_proxy: Served) -> None:
+    again = keyswap_proxy.variables(session.id)
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GITHUB_TOKEN"):
+        assert again[name] == session.variables[name]

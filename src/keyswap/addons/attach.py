@@ -9,8 +9,10 @@ from mitmproxy import hooks
 from mitmproxy.connection import Client
 from mitmproxy.master import Master
 
+from keyswap import log
 from keyswap.addons import Chain, default_addons, engine
 from keyswap.addons.dial import mark_dials
+from keyswap.addons.leaves import Leaves
 from keyswap.addons.options import refuse_unsafe, safe_options
 from keyswap.addons.runtime import Runtime
 from keyswap.addons.selftest import check_contract, check_fails_closed, check_versions
@@ -18,6 +20,7 @@ from keyswap.addons.startup import own_names
 from keyswap.addons.strict import StrictAddonManager
 from keyswap.errors import AuditError
 from keyswap.exchange import Refusal
+from keyswap.settings import Listen
 
 
 @dataclass(slots=True)
@@ -47,6 +50,8 @@ class Lifecycle:
         """Prove that failures refuse, and write that we began."""
         await check_fails_closed(self.attached.manager, self.attached.chain.release)
         know_listeners(self.attached)
+        addresses = [str(Listen(*one)) for one in self.attached.runtime.listeners]
+        log.get(__name__).info("listening", at=", ".join(addresses))
         audit = self.attached.runtime.audit
         audit.write("started", **({"notes": list(audit.notes)} if audit.notes else {}))
 
@@ -69,7 +74,7 @@ def attach(master: Master, runtime: Runtime) -> Attached:
     check_versions(accept_old_h2=runtime.settings.accept_old_h2)
     check_contract()
     refuse_unsafe(master.options)
-    master.options.update(**safe_options(runtime.settings, master.options, idle=runtime.policy.limits.idle))
+    master.options.update(**safe_options(runtime, master.options))
     manager = StrictAddonManager.take_over(master.addons, ())
     chain = default_addons(runtime, manager.abort)
     attached = Attached(runtime, chain, manager)
@@ -80,6 +85,9 @@ def attach(master: Master, runtime: Runtime) -> Attached:
     for addon in ours:
         manager.add(addon)
         manager.invoke_addon_sync(addon, hooks.ConfigureHook(set(master.options.keys())))
+    # The engine asks its TLS addon for each handshake's certificate; ours have a key of their own.
+    leaves = Leaves(runtime.settings.certs_dir, runtime.ca_passphrase)
+    manager.get("tlsconfig").get_cert = leaves.entry
     attached.undo.append(engine.install(_watch(runtime, chain)))
     attached.undo.append(mark_dials())
     chain.dialer.guard_loop(asyncio.get_running_loop())

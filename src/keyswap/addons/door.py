@@ -50,8 +50,7 @@ class Door:
             )
         refuse_unsafe(master.options)
         _refuse_other_scripts(master.options)
-        masking = log.install_masking()
-        log.quiet_engine()
+        masking = log.join()
         runtime = start(_settings(master.options), os.environ)
         masking.masks = (runtime.mask,)
         attach(master, runtime)
@@ -75,6 +74,7 @@ def _settings(options: Options) -> Settings:
         policy=find_policy(environ.get("KEYSWAP_POLICY") or options.keyswap_policy, environ),
         state_dir=state_dir,
         certs_dir=find_certs_dir(environ.get("KEYSWAP_CERTS") or options.keyswap_certs, environ, state_dir),
+        ca_passphrase=environ.get("KEYSWAP_CA_PASSPHRASE", ""),
         listen=Listen(options.listen_host or "127.0.0.1", options.listen_port or 8080),
     )
 

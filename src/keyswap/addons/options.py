@@ -5,8 +5,8 @@ from typing import Any
 
 from mitmproxy.options import Options
 
+from keyswap.addons.runtime import Runtime
 from keyswap.errors import SettingsError
-from keyswap.settings import Settings
 
 RECORDERS = {
     "save_stream_file": "-w writes real keys to disk",
@@ -52,23 +52,26 @@ def refuse_unsafe(options: Options) -> None:
         raise SettingsError("; ".join(problems), "start again without these options")
 
 
-def safe_options(settings: Settings, available: Options, *, idle: float) -> Mapping[str, Any]:
+def safe_options(runtime: Runtime, available: Options) -> Mapping[str, Any]:
     """The options keyswap needs, as far as this master knows them."""
     wanted: dict[str, Any] = {
-        "confdir": str(settings.certs_dir),
+        "confdir": str(runtime.settings.certs_dir),
+        "cert_passphrase": runtime.ca_passphrase.decode("ascii") if runtime.ca_passphrase else None,
         "connection_strategy": "lazy",
         "rawtcp": False,
         "http3": False,
         "flow_detail": 0,
-        "termlog_verbosity": "warn",
+        "termlog_verbosity": "info",
         "block_global": False,
         "onboarding": False,
         "anticache": False,
         "anticomp": False,
         "showhost": False,
-        "tcp_timeout": max(1, int(idle)),
+        "tcp_timeout": max(1, int(runtime.policy.limits.idle)),
         "body_size_limit": None,
         "add_upstream_certs_to_client_chain": False,
         "upstream_cert": False,
     }
+    if not available.listen_host:
+        wanted["listen_host"] = "127.0.0.1"  # mitmproxy's own default is every interface
     return {name: value for name, value in wanted.items() if name in available}

@@ -72,6 +72,7 @@ class Runtime:
     own_names: tuple[tuple[str, int], ...] = ()
     """Host texts and ports that name our own listeners."""
     draining: bool = False
+    ca_passphrase: bytes | None = field(default=None, repr=False)
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
 

@@ -177,8 +177,7 @@ class _Pipeline:
             for plain in self._decoder.feed(chunk):
                 yield self._stream.feed(plain)
         else:
-            for plain in self._decoder.end():
-                yield self._stream.feed(plain)
+            self._decoder.end()
         if not chunk:
             before = self._stream.end()
             self._flight.counters.scrubbed += self._stream.count

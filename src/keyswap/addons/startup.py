@@ -32,7 +32,8 @@ def start(settings: Settings, environ: Mapping[str, str]) -> Runtime:
     policy = load(settings.policy, generation=1, environ=environ)
     standing = standing_of(policy, environ)
     sources = sources_of(policy, environ)
-    ca.load(settings.certs_dir)
+    passphrase = read_token(settings.ca_passphrase, environ=environ).encode("ascii") if settings.ca_passphrase else None
+    ca.load(settings.certs_dir, passphrase=passphrase)
     state = State.open(settings.state_dir)
     keyring = Keyring(sources, fingerprint_key=state.subkey(FINGERPRINTS), clock=time.monotonic)
     keyring.check(optional_of(policy))
@@ -55,6 +56,7 @@ def start(settings: Settings, environ: Mapping[str, str]) -> Runtime:
         throttle=Throttle(time.monotonic),
         audit=audit,
         metrics=Metrics(),
+        ca_passphrase=passphrase,
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from keyswap.audit.chain import GENESIS, Line, Link, read_line
 from keyswap.audit.file import LogFile
-from keyswap.audit.names import failed, parts, torn_path
+from keyswap.audit.names import failed, head_path, parts, torn_path
 from keyswap.audit.record import MAX_LINE
 from keyswap.errors import AuditError
 
@@ -102,7 +102,8 @@ def _last(file: LogFile) -> Line | None:
 def _agree(file: LogFile, last: Line | None, known: Known | None) -> tuple[Link, list[str]]:
     end = last.link if last else GENESIS
     if known is None:
-        return end, ([f"NAME.head is missing: a cut before record {end.seq} would not be noticed"] if last else [])
+        what = f"{head_path(file.path).name} is missing: whether the log lost its end cannot be told"
+        return end, ([what] if last else [])
     missing = known.link.seq - end.seq
     if missing > 0:
         return known.link, [f"{missing} records up to {known.link.seq} are missing at the end of the log"]

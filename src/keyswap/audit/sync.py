@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from keyswap.errors import AuditError
 
@@ -43,7 +43,7 @@ class GroupSync:
     async def _sync(self) -> bool:
         try:
             seq, descriptor = self._begin()
-            await self.run(lambda: _sync_and_close(descriptor))
+            await asyncio.wrap_future(self._submit(descriptor))
         except (OSError, RuntimeError):
             self._on_failure()
             return False
@@ -51,6 +51,13 @@ class GroupSync:
             self._round = None
         self.synced = max(self.synced, seq)
         return True
+
+    def _submit(self, descriptor: int) -> Future[None]:
+        try:
+            return self._pool.submit(_sync_and_close, descriptor)
+        except RuntimeError:
+            os.close(descriptor)
+            raise
 
 
 def _sync_and_close(descriptor: int) -> None:

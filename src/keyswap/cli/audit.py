@@ -1,14 +1,16 @@
 """`keyswap audit`: what was done, and proof that nobody changed it."""
 
+import json as json_module
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from keyswap.cli import options
-from keyswap.cli.output import as_json, out
+from keyswap.cli.output import as_json
 from keyswap.errors import AuditError
 
 app = typer.Typer(help="Read and verify the audit.", no_args_is_help=True, rich_markup_mode=None)
@@ -31,10 +33,22 @@ def verify(
     state = options.state_dir_of(state_dir)
     report = verified(_log(file, policy, state), state_dir=state)
     if json:
-        as_json(report.to_json())
+        as_json(
+            {
+                "ok": report.ok,
+                "records": report.records,
+                "key": report.key,
+                "flaws": [str(flaw) for flaw in report.flaws],
+                "notes": list(report.notes),
+            }
+        )
     else:
-        for line in report.lines():
-            out.print(line)
+        for flaw in report.flaws:
+            print(flaw)
+        for note in report.notes:
+            print(f"note: {note}")
+        found = f"{len(report.flaws)} flaws" if report.flaws else "nothing was changed, removed, moved or added"
+        print(f"{report.records} records, signed with {report.key}: {found}")
     if not report.ok:
         sys.exit(1)
 
@@ -72,10 +86,8 @@ def tail(
         _print(record, describe, json=json)
 
 
-def _print(record, describe, *, json: bool) -> None:  # type: ignore[no-untyped-def]
+def _print(record: Mapping[str, Any], describe: Callable[[Any], str], *, json: bool) -> None:
     if json:
-        import json as json_module
-
         print(json_module.dumps(record, separators=(",", ":")), flush=True)
     else:
         print(describe(record), flush=True)

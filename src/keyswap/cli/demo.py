@@ -3,12 +3,15 @@
 import asyncio
 import http.client
 import json
+import logging
 import os
 import shlex
 import signal
+import socket
 import ssl
+import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +25,6 @@ from keyswap.cli import options
 from keyswap.cli.output import out
 from keyswap.cli.provider import HOST, PORT, Provider
 from keyswap.cli.serve import prepare_process
-from keyswap.errors import SettingsError
 from keyswap.settings import Listen, Settings
 
 if TYPE_CHECKING:
@@ -79,11 +81,9 @@ async def _demo(folder: Path, *, once: bool) -> None:
     provider = Provider(REAL_KEY)
     port = await provider.start(folder / "ca", 0)
     settings = _settings(folder, port, 0 if once else PREFERRED_PORT)
-    import logging
-
     log.configure(level=logging.WARNING)
     try:
-        async with _either(running_proxy, settings) as proxy:
+        async with running_proxy(_free(settings), os.environ) as proxy:
             shown = await asyncio.to_thread(_one_request, proxy.address, folder / "ca" / "ca.pem")
             _show(shown, provider, folder)
             if not once:
@@ -133,7 +133,9 @@ def _show(shown: Shown, provider: Provider, folder: Path) -> None:
     out.print(_panel("the sandbox sent", shown.sent, PLACEHOLDER, "yellow"), soft_wrap=False)
     out.print(_panel("the provider received", "\n".join(received), REAL_KEY, "green"), soft_wrap=False)
     out.print(_panel("the sandbox got back", f"{shown.status}\n{shown.answer}", PLACEHOLDER, "yellow"), soft_wrap=False)
-    out.print(_panel("the audit says", _audit_line(folder / "state" / "audit.jsonl"), "fingerprint", "cyan"), soft_wrap=False)
+    out.print(
+        _panel("the audit says", _audit_line(folder / "state" / "audit.jsonl"), "fingerprint", "cyan"), soft_wrap=False
+    )
 
 
 def _worth_showing(line: str) -> bool:
@@ -164,7 +166,8 @@ def _lines_to_paste(proxy: "Proxy", folder: Path) -> None:
         "see what was done": f"{_command()} audit show {shlex.quote(str(folder / 'state' / 'audit.jsonl'))}",
         "prove it": f"{_command()} audit verify {shlex.quote(str(folder / 'state' / 'audit.jsonl'))}"
         f" --state-dir {shlex.quote(str(folder / 'state'))}",
-        "ask why": f"{_command()} policy explain https://{HOST}/v1/messages --policy {shlex.quote(str(folder / 'policy.yaml'))}",
+        "ask why": f"{_command()} policy explain https://{HOST}/v1/messages"
+        f" --policy {shlex.quote(str(folder / 'policy.yaml'))}",
     }
     out.print(f"\nThe proxy stays up at {address}. In another shell:\n")
     for title, line in lines.items():
@@ -175,29 +178,15 @@ def _lines_to_paste(proxy: "Proxy", folder: Path) -> None:
 
 def _command() -> str:
     """How this very keyswap is called from anywhere."""
-    import sys
-
     here = Path(sys.argv[0]).absolute()
     return shlex.quote(str(here)) if here.name == "keyswap" and here.exists() else "keyswap"
 
 
-def _either(running_proxy, settings):  # type: ignore[no-untyped-def]
-    """The proxy on the preferred port, or on any where that is taken."""
-    import contextlib
-    import socket
-    from dataclasses import replace
-
-    @contextlib.asynccontextmanager
-    async def chosen():  # type: ignore[no-untyped-def]
-        wanted = settings
-        if settings.listen.port:
-            with socket.socket() as probe:
-                if probe.connect_ex((settings.listen.host, settings.listen.port)) == 0:
-                    wanted = replace(settings, listen=Listen(settings.listen.host, 0))
-        async with running_proxy(wanted, os.environ) as proxy:
-            yield proxy
-
-    return chosen()
+def _free(settings: Settings) -> Settings:
+    """The settings with the preferred port, or with any where that one is taken."""
+    with socket.socket() as probe:
+        taken = settings.listen.port and probe.connect_ex((settings.listen.host, settings.listen.port)) == 0
+    return replace(settings, listen=Listen(settings.listen.host, 0)) if taken else settings
 
 
 async def _until_told() -> None:
@@ -205,6 +194,3 @@ async def _until_told() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     await told.wait()
-
-
-__all__ = ["SettingsError", "demo"]

@@ -83,7 +83,7 @@ def explain(
     else:
         for line in found.lines():
             print(line)
-    if not found.allowed:
+    if found.verdict.result == "refuse":
         sys.exit(1)
 
 

@@ -47,6 +47,7 @@ def serve(
         policy=find_policy(policy, os.environ),
         state_dir=state,
         certs_dir=find_certs_dir(certs_dir, os.environ, state),
+        ca_passphrase=os.environ.get("KEYSWAP_CA_PASSPHRASE", ""),
         listen=Listen.parse(listen or os.environ.get("KEYSWAP_LISTEN", "") or "127.0.0.1:8080"),
         status=_status(status or os.environ.get("KEYSWAP_STATUS", "")),
         node=node,
@@ -111,7 +112,7 @@ async def _announce(proxy: "Proxy", settings: Settings, status: Status) -> dict[
             ) from None
         proxy.add_listener(own)
         addresses["status"] = str(Listen(*own))
-    logger.info("serving", **addresses, policy=str(settings.policy), ca=str(settings.certs_dir / "ca.pem"))
+    logger.info("ready", **addresses, policy=str(settings.policy), ca=str(settings.certs_dir / "ca.pem"))
     return addresses
 
 

@@ -9,16 +9,18 @@ from keyswap.store.interface import SessionRow
 
 
 class Snapshot:
-    """The sessions in `rows`, dead ones too. Never changes."""
+    """The sessions in `rows`, dead ones too. What it says never changes."""
 
-    __slots__ = ("_by_hash", "_by_seed", "rows", "seeds")
+    __slots__ = ("_by_hash", "_by_seed", "_sessions", "rows", "seeds")
 
     def __init__(self, rows: Iterable[SessionRow]) -> None:
         self.rows = tuple(rows)
         self.seeds = tuple(row.seed for row in self.rows)
         """The seed of every session, dead or living."""
-        self._by_hash = {row.token_hash: (row, session_of(row)) for row in self.rows}
+        self._by_hash = {row.token_hash: row for row in self.rows}
         self._by_seed = {row.seed: row for row in self.rows}
+        # Made when first asked for: most of ten thousand sessions are silent between two changes of the store.
+        self._sessions: dict[bytes, Session] = {}
 
     def by_hash(self, token_hash: bytes, now: float) -> Session | None:
         """The session of that token, if it lives.
@@ -26,9 +28,12 @@ class Snapshot:
         A look-up by hash tells nothing about a token by its time, since nobody can choose the hash of a guess; the
         comparison in constant time makes that independent of how a dictionary works (S39).
         """
-        row, session = self._by_hash.get(token_hash, (None, None))
+        row = self._by_hash.get(token_hash)
         if row is None or not hmac.compare_digest(row.token_hash, token_hash) or row.ended_at <= now:
             return None
+        session = self._sessions.get(token_hash)
+        if session is None:
+            session = self._sessions[token_hash] = session_of(row)
         return session
 
     def alive(self, session: Session, now: float) -> bool:

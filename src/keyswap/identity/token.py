@@ -37,7 +37,7 @@ def presented(values: Sequence[bytes]) -> str | None:
 
     Exactly one field; `Basic` (RFC 7617: the password is the token, the user is ignored) or `Bearer` (RFC 6750).
     """
-    found = _PRESENTED.fullmatch(values[0].strip(b" \t")) if values else None
+    found = _PRESENTED.fullmatch(values[0].strip(b" \t")) if len(values) == 1 else None
     if not found:
         return None
     raw = _password(found[2]) if found[1].lower() == b"basic" else found[2]

@@ -33,46 +33,64 @@ _ZSTD_WINDOW = 8 * 1024 * 1024
 """The largest window that HTTP allows (RFC 9659)."""
 
 
-class _Coding(Protocol):
-    """One stream of one coding."""
+_ZSTD_WINDOW = 8 * 1024 * 1024
+"""Bytes of the largest window that HTTP allows (RFC 9659)."""
 
-    def decode(self, data: bytes) -> Iterator[bytes]:
-        """The pieces that `data` makes, as the library gives them; its own exception where `data` is malformed."""
+
+class _Malformed(Exception):
+    """Data that the libraries take without a word, but that the coding does not allow."""
+
+
+class _Coding(Protocol):
+    """What a decoder asks of a coding."""
 
     @property
     def finished(self) -> bool:
-        """Whether the end of the stream was seen."""
+        """Whether the end was seen."""
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """The pieces that `data` makes; a library's own exception where it is malformed."""
 
 
 class Decoder:
     """Undoes one content coding of one body."""
 
-    __slots__ = ("_coding", "_name", "_read", "_written")
+    __slots__ = ("_broken", "_coding", "_name", "_read", "_written")
 
     def __init__(self, name: str, coding: _Coding) -> None:
         self._name = name
         self._coding = coding
         self._read = 0
         self._written = 0
+        self._broken = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The decoded pieces of `data`, none empty and none over 64 KiB; take all of them before the next call.
 
-        Raises RewriteError where `data` is malformed, goes on behind the end, or is a bomb.
+        Raises RewriteError where `data` is malformed, goes on behind the end of the coding, or is a bomb; so does every
+        call after that.
         """
+        self._broken, intact = True, not self._broken
+        for at in range(0, len(data) if intact else 0, PIECE):
+            yield from self._decoded(data[at : at + PIECE])
+        if not intact:
+            raise self._error()
+        self._broken = False
+
+    def end(self) -> None:
+        """Say that nothing follows. Raises RewriteError where the body was cut short; an empty one is whole."""
+        if self._broken or (self._read and not self._coding.finished):
+            raise self._error()
+
+    def _decoded(self, data: bytes) -> Iterator[bytes]:
         self._read += len(data)
         try:
             for text in self._coding.decode(data):
                 self._written += len(text)
                 self._check_size()
                 yield from (text[at : at + PIECE] for at in range(0, len(text), PIECE))
-        except (zlib.error, brotli.error, zstandard.ZstdError):
-            raise RewriteError(f"the answer is no valid {self._name}", "see what the upstream sends") from None
-
-    def end(self) -> None:
-        """Tell that nothing follows; RewriteError where the body was cut short. An empty body is whole."""
-        if self._read and not self._coding.finished:
-            raise RewriteError(f"the answer ends in the middle of its {self._name}", "ask again")
+        except (_Malformed, zlib.error, brotli.error, zstandard.ZstdError):
+            raise self._error() from None
 
     def _check_size(self) -> None:
         if self._written > max(FREE, RATIO * self._read):
@@ -80,6 +98,11 @@ class Decoder:
                 f"the answer decodes from {self._name} to more than {RATIO} times its size",
                 "ask with `Accept-Encoding: identity`",
             )
+
+    def _error(self) -> RewriteError:
+        return RewriteError(
+            f"the answer is not valid {self._name}, or not all of it", "look at what the upstream sends"
+        )
 
 
 def decoder_for(content_encoding: str) -> Decoder | None:
@@ -105,21 +128,98 @@ def decoder_for(content_encoding: str) -> Decoder | None:
             raise RewriteError("the answer has an unknown content coding", "ask for one of gzip, deflate, br and zstd")
 
 
-class _Zlib:
-    """What gzip and deflate have in common: a zlib object that is asked for one piece at a time."""
+class _Gzip:
+    """One member or more (RFC 1952, section 2.2)."""
 
-    def __init__(self, wbits: int) -> None:
-        self._inner = zlib.decompressobj(wbits)
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(16 + zlib.MAX_WBITS)
 
     @property
     def finished(self) -> bool:
-        return self._inner.eof
+        return self._member.eof
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """The pieces up to the end of the stream; what follows it is in `rest`."""
-        while data or not self._inner.eof:
-            text = self._inner.decompress(data, PIECE)
-            data = self._inner.unconsumed_tail
-            if not text and not data:
+        while data:
+            if self._member.eof:
+                self._member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            yield from _inflated(self._member, data)
+            data = self._member.unused_data
+
+
+class _Deflate:
+    """The zlib format, as the standard says, or raw deflate, as some send (RFC 9110, section 8.4.1.2)."""
+
+    def __init__(self) -> None:
+        self._start = b""
+        self._inner: zlib._Decompress | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self._inner is not None and self._inner.eof
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        if self._inner is None:
+            data = self._start = self._start + data
+            if len(data) < 2:
                 return
+            self._inner = zlib.decompressobj(zlib.MAX_WBITS if _is_zlib(data) else -zlib.MAX_WBITS)
+        elif self._inner.eof:
+            raise _Malformed
+        yield from _inflated(self._inner, data)
+        if self._inner.unused_data:
+            raise _Malformed
+
+
+def _is_zlib(data: bytes) -> bool:
+    """Whether `data` starts with a zlib header (RFC 1950, section 2.2); no raw deflate in use starts so."""
+    return data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:2]) % 31 == 0
+
+
+def _inflated(inner: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
+    while not inner.eof:
+        text = inner.decompress(data, PIECE)
+        data = inner.unconsumed_tail
+        if text:
             yield text
+        elif not data:
+            return
+
+
+class _Brotli:
+    """One stream (RFC 7932); the library itself refuses what follows its end."""
+
+    def __init__(self) -> None:
+        self._inner = brotli.Decompressor()
+
+    @property
+    def finished(self) -> bool:
+        return bool(self._inner.is_finished())
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        text = self._inner.process(data, output_buffer_limit=_BROTLI_PIECE)
+        while text:
+            yield text
+            if self._inner.is_finished() or self._inner.can_accept_more_data():
+                return
+            text = self._inner.process(b"", output_buffer_limit=_BROTLI_PIECE)
+
+
+class _Zstd:
+    """One frame or more (RFC 8878, section 3.1)."""
+
+    def __init__(self) -> None:
+        self._library = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        self._frame = self._library.decompressobj()
+
+    @property
+    def finished(self) -> bool:
+        return self._frame.eof
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        for at in range(0, len(data), _ZSTD_SLICE):
+            rest = data[at : at + _ZSTD_SLICE]
+            while rest:
+                if self._frame.eof:
+                    self._frame = self._library.decompressobj()
+                yield self._frame.decompress(rest)
+                rest = self._frame.unused_data

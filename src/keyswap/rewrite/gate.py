@@ -24,7 +24,7 @@ _OPENING = 6
 _MANY = 32
 """Spellings of one unit beyond which a pattern of them all is slower than walking."""
 
-_ANY_ESCAPE = rb"%[0-9a-fA-F]{2}|\\(?:\\|u005[cC])?u[0-9a-fA-F]{4}"
+_ANY_ESCAPE = rb"%[0-9a-fA-F]{2}|\\.{1,11}?"
 
 Mark = tuple[bytes, re.Pattern[bytes]]
 """What a mark always holds (found quickest), and the mark itself."""
@@ -47,7 +47,7 @@ class Gate:
         self._marks = _marks(frozenset().union(*(unit.marks for unit in units)))
         self._lasts = frozenset().union(*(unit.bytes_in for unit in units))
         self._longest = max(unit.sizes[-1] for unit in units)
-        self._near = max(map(len, heads)) + self._longest
+        self._near = max(map(_width, heads)) + self._longest
         self._far = max(map(len, heads)) * self._longest
         self._plain = _index(forms, lambda form: form.units[0].plain)
         self._spelled = _index(forms, lambda form: form.units[0].spelled)
@@ -69,7 +69,7 @@ class Gate:
         found = set(tail)
         for needle in needles:
             for form in self._needles[needle]:
-                ahead = form.window.start
+                ahead = _width(form.units[: form.window.start])
                 found.update(at - ahead for at in _occurrences(needle, chunk) if at >= ahead)
         marked = sorted(match.start() for mark in marks for match in mark.finditer(chunk))
         for low, high in _joined((at - self._far, at + self._far) for at in marked):
@@ -99,6 +99,11 @@ class Gate:
 
 def _needles(form: Form) -> Iterator[bytes]:
     return map(b"".join, product(*(unit.literals for unit in form.units[form.window])))
+
+
+def _width(units: Iterable[Unit]) -> int:
+    """How many bytes `units` take without an escape."""
+    return sum(len(max(unit.literals, key=len)) for unit in units)
 
 
 def _occurrences(needle: bytes, chunk: bytes) -> Iterator[int]:
