@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
-import brotli
+import brotli  # type: ignore[import-untyped]  # it ships no types
 import zstandard
 
 from keyswap.errors import RewriteError
@@ -28,10 +28,6 @@ _BROTLI_PIECE = 32768
 
 _ZSTD_SLICE = 64
 """Bytes given to the library at once: it has no limit of its own, and three bytes may stand for a block of 128 KiB."""
-
-_ZSTD_WINDOW = 8 * 1024 * 1024
-"""The largest window that HTTP allows (RFC 9659)."""
-
 
 _ZSTD_WINDOW = 8 * 1024 * 1024
 """Bytes of the largest window that HTTP allows (RFC 9659)."""
@@ -70,11 +66,11 @@ class Decoder:
         Raises RewriteError where `data` is malformed, goes on behind the end of the coding, or is a bomb; so does every
         call after that.
         """
-        self._broken, intact = True, not self._broken
-        for at in range(0, len(data) if intact else 0, PIECE):
-            yield from self._decoded(data[at : at + PIECE])
-        if not intact:
+        if self._broken:
             raise self._error()
+        self._broken = True  # until all of `data` has gone through
+        for at in range(0, len(data), PIECE):
+            yield from self._decoded(data[at : at + PIECE])
         self._broken = False
 
     def end(self) -> None:
@@ -100,9 +96,7 @@ class Decoder:
             )
 
     def _error(self) -> RewriteError:
-        return RewriteError(
-            f"the answer is not valid {self._name}, or not all of it", "look at what the upstream sends"
-        )
+        return RewriteError(f"the answer is not valid {self._name}, or not all of it", "look at what upstream sends")
 
 
 def decoder_for(content_encoding: str) -> Decoder | None:

@@ -34,8 +34,8 @@ class Gate:
     """What to look for, and where to look closely, for a fixed set of forms (at least one)."""
 
     __slots__ = (
-        "_far", "_forms", "_heads", "_lasts", "_longest", "_marks", "_near", "_needles", "_openings", "_pairs", "_plain",
-        "_sizes", "_spelled",
+        "_far", "_forms", "_heads", "_lasts", "_longest", "_marks", "_near", "_needles", "_openings", "_pairs",
+        "_plain", "_sizes", "_spelled",
     )  # fmt: skip
 
     def __init__(self, forms: Sequence[Form]) -> None:
