@@ -110,7 +110,7 @@ def install_masking() -> MaskingFactory:
 
 def quiet_engine() -> None:
     """Let the engine speak from WARNING on: below that it prints heads and payloads of peers, and costs CPU."""
-    for name in ("mitmproxy", "mitmproxy.proxy", "hpack", "asyncio", "tornado"):
+    for name in ("mitmproxy", "mitmproxy.proxy", "hpack", "asyncio", "tornado", "watchfiles"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -1,10 +1,12 @@
 """A real log in a directory of its own, with a clock that the test moves."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from keyswap.audit.names import parts
 from keyswap.audit.verify import Report, verify
 from keyswap.audit.writer import AuditWriter
 
@@ -45,14 +47,10 @@ class Log:
         return self.files()
 
     def files(self) -> list[Path]:
-        rotated = [path for path in self.directory.glob("audit.jsonl.2*") if ".jsonl.2" in path.name]
-        rotated.sort(key=lambda path: int(path.name.rsplit("-", 1)[1]))
-        return [*rotated, self.path] if self.path.exists() else rotated
+        return list(parts(self.path))
 
     def crash(self, writer: AuditWriter) -> None:
         """What kill -9 does: descriptors are closed, nothing is written."""
-        import os
-
         writer._timer.cancel()
         writer._file.close()
         os.close(writer._lock)

@@ -157,9 +157,7 @@ def test_S45_a_rotation_that_fails_refuses_until_it_works(log: Log, monkeypatch:
     for _ in range(3):
         writer.write("request")
     rename = os.rename
-    monkeypatch.setattr(
-        os, "rename", lambda old, new: rename(old, new) if str(new).endswith("head") else _broken(28)
-    )
+    monkeypatch.setattr(os, "rename", lambda old, new: rename(old, new) if str(new).endswith("head") else _broken(28))
     for _ in range(3):
         with pytest.raises(AuditError, match=r"cannot rotate .* \(ENOSPC\)"):
             writer.write("request")
@@ -302,9 +300,7 @@ def test_S33_a_tail_that_cannot_be_taken_back_refuses_until_it_can(log: Log, mon
     assert writer.write("request") == 2
     writer.close()
     assert log.verify().ok
-    assert lines(log)[1]["notes"] == [
-        "10 bytes of a torn line were moved to audit.jsonl.torn-20251121T123045.127456Z"
-    ]
+    assert lines(log)[1]["notes"] == ["10 bytes of a torn line were moved to audit.jsonl.torn-20251121T123045.127456Z"]
 
 
 def test_S33_a_write_that_failed_after_its_last_byte_is_not_kept(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

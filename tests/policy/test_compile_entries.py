@@ -7,7 +7,7 @@ import pytest
 
 from keyswap.policy.addresses import METADATA
 
-from .written import entry, good, told
+from .written import credential, entry, good, told
 
 
 def only(text):

@@ -103,7 +103,8 @@ def _address(record: Record) -> str:
     usual = {"https": 443, "http": 80}.get(str(scheme))
     keys = record.get("query_keys") or ()
     query = "?" + "&".join(map(str, keys)) if keys else ""
-    return f"{scheme}://{shown}{'' if port in (None, usual) else f':{port}'}{record.get('path', '')}{query}"
+    start = f"{scheme}://" if scheme else ""
+    return f"{start}{shown}{'' if port in (None, usual) else f':{port}'}{record.get('path', '')}{query}"
 
 
 def _outcome(record: Record) -> list[str]:
@@ -168,12 +169,15 @@ class _Tail:
             return
         # The old file may have grown between the last look and its rotation.
         yield from self._rest()
-        for path in self._newer():
-            handle = self._open(path)
-            if handle is not None:
+        while newer := self._newer():
+            handle = self._open(newer[0])
+            if handle is not None and self._newer() == newer:
                 self.close()
                 self._handle = handle
                 yield from self._rest()
+            elif handle is not None:
+                # NAME was rotated before it was opened: this is a later file than the one listed.
+                handle.close()
 
     def close(self) -> None:
         """Let go of the file."""

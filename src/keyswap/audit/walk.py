@@ -8,7 +8,8 @@
     checkpoint or head of our key that fails    rewritten (a change, and every hash after it computed anew)
     checkpoint or head of another key           signature
 
-Each change is told once, at its own line; where two explanations fit, it is the one that takes fewer changes.
+Each change is told once, at its own line. Of a line that was moved, the line is told, not those it passed; where two
+or more changed places, those are told that stand behind a later one.
 """
 
 from bisect import bisect_right
@@ -256,7 +257,7 @@ class Walk:
         elif missing < 0 and head.closed:
             what = f"{_records(head.link.seq + 1, self.link.seq)} added after the log was closed"
             self._tell("inserted", self._after_head or self._place, head.link.seq + 1, what)
-        told = any(flaw.kind == "edited" and flaw.seq == head.link.seq for flaw in self.flaws)
+        told = any(flaw.kind in ("edited", "signature") and flaw.seq == head.link.seq for flaw in self.flaws)
         if self._at_head not in (None, head.link.hash) and not told:
             self._tell_rewritten(self._place, head.link.seq, "the head")
         elif missing <= 0 and not self._rewritten:

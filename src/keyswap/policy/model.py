@@ -154,6 +154,8 @@ class Policy:
     """`file:line:column: what, and what to write instead`, for what loads but is unwise."""
     files: tuple[str, ...] = ()
     """Absolute paths of all files whose change may change this policy (itself, CA files)."""
+    egress_line: int = 0
+    """The line of the `egress:` key, which a refusal cites where no entry comes near; 0: there is none."""
     egress_index: HostIndex[Entry] = field(init=False, repr=False, compare=False)
     deny_index: HostIndex[Entry] = field(init=False, repr=False, compare=False)
 

@@ -70,7 +70,7 @@ def host_not_listed(case: Case) -> Refusal:
             f"add {_quoted(elsewhere[0].host.text)} to {where} in {file}",
             elsewhere[0].rule,
         )
-    reason, rule = f"{host} is not in egress", Rule(file, 0, "")
+    reason, rule = f"{host} is not in egress", Rule(file, case.policy.egress_line, "egress")
     for entry in case.policy.egress_index.below(host)[:1]:
         reason, rule = f"{reason}; {entry.host.text} does not include it", entry.rule
     return Refusal(Code.HOST_NOT_LISTED, reason, f"add {_line(case)} to egress in {file}", rule)

@@ -1,6 +1,6 @@
 """Real values out of an answer, placeholders into their place (S26, S27); the length never changes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from keyswap.exchange import PlaceholderText
 from keyswap.rewrite.forms import Form, forms_of
@@ -54,5 +54,10 @@ class Masker:
         return f"<Masker of {self._size} values>"
 
 
-def _forms(masks: dict[bytes, bytes], values: Iterable[bytes]) -> list[Form]:
-    return [form for value in values for form in forms_of(value, masks[value])]
+def _forms(masks: dict[bytes, bytes], values: Sequence[bytes]) -> list[Form]:
+    return [form for value in values for form in forms_of(value, _safe(masks[value], values))]
+
+
+def _safe(mask: bytes, values: Iterable[bytes]) -> bytes:
+    """The placeholder; nothing, and so only `*`, where a fixed one has a value in it by mistake."""
+    return b"" if any(value in mask for value in values) else mask

@@ -29,12 +29,9 @@ def host_pattern(page: Page, loc: Loc, text: str) -> HostPattern | None:
 def bound_host(page: Page, loc: Loc, text: str) -> tuple[HostPattern, int] | None:
     """Pattern and port of `host`, `host:port` or `[v6]:port`; 443 where no port is written. None: told."""
     host, port = text, "443"
-    if text.startswith("[") or text.count(":") == 1:
-        host, colon, tail = text.rpartition(":")
-        if text.endswith("]"):
-            host = text
-        elif colon:
-            port = tail
+    # More than one colon without brackets is an IPv6 address without a port.
+    if not text.endswith("]") and (text.startswith("[") or text.count(":") == 1):
+        host, _, port = text.rpartition(":")
     if not port.isascii() or not port.isdecimal() or port.startswith("0") or not 0 < int(port[:6]) <= 65535:
         page.wrong(loc, "not a host and a port", "write api.example.com, or api.example.com:8443")
         return None

@@ -51,6 +51,11 @@ class Page:
         names = node.value if itself and isinstance(node.value, dict) else ()
         return tuple(name for name in names if not names_nothing(name))
 
+    def line(self, section: str) -> int:
+        """The line of a section's key; 0 where the page has no such section."""
+        node, itself = self.root.at((section,))
+        return (node.key or node.mark).line if itself else 0
+
     def rule(self, loc: Loc) -> Rule:
         """The entry at `loc`, to be cited; a named one with its name."""
         node, _ = self.root.at(loc)

@@ -44,6 +44,7 @@ def compile_policy(page: Page, *, sha256: str, generation: int) -> Policy:
         audit=AuditSettings(**made.audit.model_dump(exclude_unset=True)),
         warnings=tuple(str(warning) for warning in sorted(set(page.warnings))),
         files=named_files(page, made),
+        egress_line=page.line("egress"),
     )
 
 

@@ -25,9 +25,6 @@ Loc = tuple[str | int, ...]
 class Broken:
     """Stands for a value that could not be read; its problem has been told."""
 
-    def __repr__(self) -> str:
-        return "Broken()"
-
 
 @dataclass(slots=True)
 class Node:

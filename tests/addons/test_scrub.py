@@ -1,0 +1,491 @@
+"""What comes back, on the wire: every form, every place, every framing (S26, S27, S28)."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from support.call import Call
+from support.encode import CODINGS, FORMS
+from support.house import HOST, House, Minted
+from support.provider import Provider
+from support.wire import Closed, Wire, WireResponse
+from support.wire_h2 import StreamBroken, Wire2
+
+KEY = b"p&ss=w\"o\\rd%7d$1/" + b"k" * 20 + b"ey?~"
+"""A value that every encoding has to escape somewhere (S25)."""
+
+WORDS = b"the quick brown fox jumps over the lazy dog. " * 40
+
+
+@pytest.fixture
+async def odd(tmp_path: Path, provider: Provider) -> AsyncIterator[House]:
+    """A house whose real value is `KEY`."""
+    async with House(tmp_path, provider, key=KEY) as running:
+        yield running
+
+
+async def ask(house: House, session: Minted, target: str, method: str = "GET") -> WireResponse:
+    """One request with the session's placeholder, and its answer."""
+    async with house.tunnel(HOST, session) as wire:
+        return await wire.request(method, target, HOST, [("X-Api-Key", session.placeholder("demo"))])
+
+
+def masked(session: Minted, size: int) -> bytes:
+    """What stands where `size` bytes of a key stood."""
+    return session.placeholder("demo").encode()[:size].ljust(size, b"*")
+
+
+def holds_key(data: bytes, key: bytes) -> list[str]:
+    """The forms of `key` that `data` holds, without the characters that a neighbour decides."""
+    return [name for name, form in FORMS.items() if form(key).rstrip(b"=")[4:-4] in data]
+
+
+# -- every form, every place --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["body", "header", "location"])
+async def test_S27_every_form_in_every_place_comes_back_as_the_placeholder(odd: House, place: str) -> None:
+    session = odd.mint()
+    async with odd.tunnel(HOST, session) as wire:
+        for form, written in FORMS.items():
+            target = f"/echo?form={form}&in={place}"
+            answer = await wire.request("GET", target, HOST, [("X-Api-Key", session.placeholder("demo"))])
+            found = {"body": answer.body, "header": answer.header("x-echo"), "location": answer.header("location")}
+            said = found[place]
+            text = said.encode("latin-1") if isinstance(said, str) else said or b""
+            assert holds_key(answer.everything, KEY) == [], form
+            assert session.placeholder("demo").encode()[2:20] in text, form
+            prefix = b"https://elsewhere.example.com/next?key=" if place == "location" else b""
+            assert len(text) == len(prefix) + len(written(KEY)), form
+
+
+async def test_S26_an_error_page_of_the_upstream_is_scrubbed(odd: House) -> None:
+    session = odd.mint()
+    answer = await ask(odd, session, "/echo?form=raw&status=500")
+    assert (answer.status, answer.body) == (500, masked(session, len(KEY)))
+
+
+async def test_S26_a_key_in_both_halves_of_basic_is_scrubbed(house: House) -> None:
+    session = house.mint()
+    placeholder = session.placeholder("demo")
+    from support.wire import basic
+
+    async with house.tunnel(HOST, session) as wire:
+        answer = await wire.request("GET", "/echo", HOST, [("Authorization", basic(placeholder, user="git"))])
+        other = await wire.request("GET", "/echo", HOST, [("Authorization", basic("x", user=placeholder))])
+    seen = [request.keys for request in house.provider.requests]
+    assert seen == [[b"git", house.key], [house.key, b"x"]]
+    for one in (answer, other):
+        assert holds_key(one.everything, house.key) == []
+        assert placeholder.encode() in one.body
+
+
+async def test_S26_the_reason_phrase_and_odd_headers_are_scrubbed_too(house: House, provider: Provider) -> None:
+    async def reply(call: Call) -> None:
+        key = call.request.keys[0]
+        await call.garbage(
+            b"HTTP/1.1 200 %b\r\nset-cookie: k=%b\r\nserver: %b\r\ncontent-type: text/%b\r\n"
+            b"content-length: 2\r\nconnection: close\r\n\r\nok" % (key, key, key, key),
+            (),
+        )
+
+    provider.route("/reply", reply)
+    session = house.mint()
+    answer = await ask(house, session, "/reply")
+    assert (answer.status, answer.body) == (200, b"ok")
+    assert house.key not in answer.everything
+    assert answer.everything.count(session.placeholder("demo").encode()) >= 3
+
+
+async def test_S27_a_value_of_another_upstream_is_not_searched_for(house: House) -> None:
+    """An answer is searched for what may be released to that upstream, nothing else."""
+    session = house.mint()
+    async with house.tunnel("plain.example.com", session) as wire:
+        answer = await wire.request("POST", "/echo", "plain.example.com", body=house.key)
+    assert house.key in answer.body
+
+
+# -- HTTP/2 -------------------------------------------------------------------------------------------------------
+
+
+async def test_S26_headers_body_and_trailers_of_http2_are_scrubbed(house: House) -> None:
+    session = house.mint()
+    placeholder = session.placeholder("demo")
+    async with house.tunnel(HOST, session, alpn="h2") as wire:
+        client = await Wire2.start(wire)
+        for place in ("trailer", "header", "body", "location"):
+            answer = await client.request("GET", f"/echo?form=raw&in={place}", HOST, [("x-api-key", placeholder)])
+            assert answer.complete
+            assert house.key not in answer.everything, place
+            assert placeholder.encode() in answer.everything, place
+            if place == "trailer":
+                assert dict(answer.trailers)[b"x-echo"] == masked(session, len(house.key))
+    assert {request.version for request in house.provider.requests} == {"HTTP/2.0"}
+    assert all(request.header("x-api-key") == house.key for request in house.provider.requests)
+
+
+async def test_S29_trailers_of_http1_are_dropped(house: House) -> None:
+    session = house.mint()
+    async with house.tunnel(HOST, session) as wire:
+        headers = [("X-Api-Key", session.placeholder("demo"))]
+        answer = await wire.request("GET", "/echo?form=raw&in=trailer", HOST, headers)
+        again = await wire.request("GET", "/status/200", HOST, headers)
+    assert (answer.complete, answer.trailers, again.status) == (True, (), 200)
+    assert house.key not in answer.everything
+
+
+# -- streams ------------------------------------------------------------------------------------------------------
+
+
+async def test_S26_events_arrive_one_by_one_and_unharmed(house: House) -> None:
+    """Each event is there long before the next is sent."""
+    session = house.mint()
+    loop = asyncio.get_running_loop()
+    async with house.tunnel(HOST, session) as wire:
+        await wire.send(
+            f"GET /sse?n=6&delay=0.25 HTTP/1.1\r\nHost: {HOST}\r\nX-Api-Key: {session.placeholder('demo')}\r\n\r\n".encode()
+        )
+        status, _, _, _ = await wire.read_head()
+        assert status == 200
+        text, arrived = b"", []
+        while b"0\r\n\r\n" not in text[-8:]:
+            text += await wire.receive()
+            arrived += [loop.time()] * (text.count(b"data: ") - len(arrived))
+    sent = [json.loads(line[6:])["at"] for line in text.split(b"\n") if line.startswith(b"data: ")]
+    assert [json.loads(line[6:])["i"] for line in text.split(b"\n") if line.startswith(b"data: ")] == list(range(6))
+    assert all(there - gone < 0.2 for there, gone in zip(arrived, sent, strict=True))
+
+
+async def test_S26_an_event_that_quotes_the_key_is_whole_before_the_next_is_sent(
+    house: House, provider: Provider
+) -> None:
+    async def reply(call: Call) -> None:
+        await call.start(200, [(b"content-type", b"text/event-stream")])
+        for number in range(3):
+            await call.send(b"data: %d %b\n\n" % (number, call.request.keys[0]))
+            await asyncio.sleep(0.3)
+        await call.end()
+
+    provider.route("/reply", reply)
+    session = house.mint()
+    async with house.tunnel(HOST, session) as wire:
+        await wire.send(
+            f"GET /reply HTTP/1.1\r\nHost: {HOST}\r\nX-Api-Key: {session.placeholder('demo')}\r\n\r\n".encode()
+        )
+        await wire.read_head()
+        first = await wire.receive(timeout=5)
+    assert first.split(b"\r\n")[1] == b"data: 0 %b\n\n" % masked(session, len(house.key))
+
+
+async def test_S26_the_first_byte_is_not_held_back(house: House, provider: Provider) -> None:
+    """Even one byte goes out at once, unless a form begins with it."""
+
+    async def reply(call: Call) -> None:
+        await call.start(200)
+        await call.send(b"!")
+        await asyncio.sleep(1.5)
+        await call.send(b"done")
+        await call.end()
+
+    provider.route("/reply", reply)
+    session = house.mint()
+    loop = asyncio.get_running_loop()
+    async with house.tunnel(HOST, session) as wire:
+        await wire.send(
+            f"GET /reply HTTP/1.1\r\nHost: {HOST}\r\nX-Api-Key: {session.placeholder('demo')}\r\n\r\n".encode()
+        )
+        began = loop.time()
+        await wire.read_head()
+        assert b"!" in await wire.receive()
+        assert loop.time() - began < 1.2
+
+
+@pytest.mark.parametrize("form", ["raw", "base64-shift1", "json-unicode", "percent-lower"])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 16, 31])
+async def test_S26_a_key_is_found_wherever_the_chunks_split_it(odd: House, form: str, size: int) -> None:
+    session = odd.mint()
+    answer = await ask(odd, session, f"/echo?form={form}&split={size}")
+    assert answer.complete
+    assert holds_key(answer.everything, KEY) == []
+    assert len(answer.body) == len(FORMS[form](KEY))
+    assert session.placeholder("demo").encode()[2:20] in answer.body
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
+    with Provider(tmp_path_factory.mktemp("provider")) as running:
+        yield running
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_S26_any_cut_of_any_body_is_scrubbed_and_nothing_else_is_changed(
+    data: st.DataObject, standing: Provider, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Keys and words in any order, in any pieces: the words arrive as they are, the keys do not."""
+    parts = data.draw(st.lists(st.sampled_from([b"KEY", b"words ", b"de", b"\n"]), min_size=1, max_size=8))
+    cuts = data.draw(st.lists(st.integers(1, 60), min_size=1, max_size=8))
+    bodies: list[bytes] = []
+
+    async def reply(call: Call) -> None:
+        body = b"".join(parts).replace(b"KEY", call.request.keys[0])
+        await call.start(200)
+        at = 0
+        for cut in (*cuts, len(body)):
+            await call.send(body[at : at + cut])
+            at += cut
+        await call.end()
+
+    async def run() -> None:
+        async with House(tmp_path_factory.mktemp("house"), standing) as house:
+            session = house.mint()
+            answer = await ask(house, session, "/reply")
+            assert answer.complete
+            bodies.append(answer.body)
+            wanted = b"".join(parts).replace(b"KEY", masked(session, len(house.key)))
+            assert answer.body == wanted
+
+    standing.route("/reply", reply)
+    asyncio.run(run())
+    assert bodies
+
+
+# -- framing ------------------------------------------------------------------------------------------------------
+
+
+async def test_S28_content_length_stays_and_the_connection_goes_on(house: House) -> None:
+    session = house.mint()
+    headers = [("X-Api-Key", session.placeholder("demo"))]
+    async with house.tunnel(HOST, session) as wire:
+        for _ in range(3):
+            answer = await wire.request("GET", "/echo?form=raw", HOST, headers)
+            assert answer.header("content-length") == str(len(house.key))
+            assert answer.body == masked(session, len(house.key))
+
+
+async def test_S26_head_204_and_304_are_scrubbed_and_have_no_body(house: House) -> None:
+    session = house.mint()
+    headers = [("X-Api-Key", session.placeholder("demo"))]
+    async with house.tunnel(HOST, session) as wire:
+        for method, target, status in (
+            ("HEAD", "/echo?form=raw&gzip=1", 200),
+            ("HEAD", "/bytes/1000", 200),
+            ("GET", "/status/204", 204),
+            ("GET", "/status/304", 304),
+            ("GET", "/echo?form=raw", 200),
+        ):
+            answer = await wire.request(method, target, HOST, headers)
+            assert answer.status == status
+            assert house.key not in answer.everything
+            assert answer.header("x-seen-key") == masked(session, len(house.key)).decode()
+            if target == "/bytes/1000":
+                assert answer.header("content-length") == "1000"
+
+
+async def test_S26_a_range_is_asked_as_identity_and_comes_back_as_a_range(house: House) -> None:
+    session = house.mint()
+    headers = [("X-Api-Key", session.placeholder("demo")), ("Range", "bytes=100-299"), ("Accept-Encoding", "gzip, br")]
+    async with house.tunnel(HOST, session) as wire:
+        answer = await wire.request("GET", "/bytes/1000", HOST, headers)
+    [received] = house.provider.requests
+    assert received.values("accept-encoding") == [b"identity"]
+    assert (answer.status, len(answer.body)) == (206, 200)
+    assert answer.header("content-range") == "bytes 100-299/1000"
+
+
+@pytest.mark.parametrize("offered", [[], ["gzip"], ["gzip, deflate, br, zstd", "compress"]])
+async def test_S28_one_identity_is_asked_of_an_upstream_with_a_credential(house: House, offered: list[str]) -> None:
+    session = house.mint()
+    fields = [("X-Api-Key", session.placeholder("demo")), *(("Accept-Encoding", one) for one in offered)]
+    async with house.tunnel(HOST, session) as wire:
+        await wire.request("GET", "/echo", HOST, fields)
+    async with house.tunnel("plain.example.com", session) as wire:
+        await wire.request("GET", "/echo", "plain.example.com", fields[1:])
+    bound, plain = house.provider.requests
+    assert bound.values("accept-encoding") == [b"identity"]
+    assert plain.values("accept-encoding") == [one.encode() for one in offered]
+
+
+async def test_S28_an_upstream_without_a_credential_may_compress(house: House) -> None:
+    session = house.mint()
+    async with house.tunnel("plain.example.com", session) as wire:
+        answer = await wire.request("GET", "/echo?gzip=1", "plain.example.com")
+    assert answer.header("content-encoding") == "gzip"
+    assert answer.body.startswith(b"\x1f\x8b")
+
+
+@pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
+@pytest.mark.parametrize("coding", sorted(CODINGS))
+async def test_S28_an_answer_that_is_compressed_all_the_same_is_decoded_and_scrubbed(
+    house: House, coding: str, alpn: str
+) -> None:
+    session = house.mint()
+    placeholder = session.placeholder("demo")
+    target = f"/echo?form=raw&{coding}=1"
+    async with house.tunnel(HOST, session, alpn=alpn) as wire:
+        if alpn == "h2":
+            client = await Wire2.start(wire)
+            answer = await client.request("GET", target, HOST, [("x-api-key", placeholder)])
+        else:
+            answer = await wire.request("GET", target, HOST, [("X-Api-Key", placeholder)])
+            again = await wire.request("GET", "/echo?form=raw", HOST, [("X-Api-Key", placeholder)])
+            assert again.body == masked(session, len(house.key))
+    assert answer.complete
+    assert answer.header("content-encoding") is None
+    assert answer.body == masked(session, len(house.key))
+
+
+async def test_S28_a_coding_nobody_can_decode_is_refused_with_words(house: House, provider: Provider) -> None:
+    async def reply(call: Call) -> None:
+        secret = call.request.keys[0][::-1]
+        await call.whole(200, secret, b"text/plain", [(b"content-encoding", b"rot13")])
+
+    provider.route("/reply", reply)
+    session = house.mint()
+    answer = await ask(house, session, "/reply")
+    told = json.loads(answer.body)
+    assert (answer.status, told["code"]) == (502, "upstream_failed")
+    assert "encoded in a way" in told["message"]
+    assert house.key[::-1] not in answer.everything
+
+
+async def test_S28_a_coding_nobody_can_decode_is_refused_on_http2_too(house: House, provider: Provider) -> None:
+    async def reply(call: Call) -> None:
+        await call.whole(200, call.request.keys[0], b"text/plain", [(b"content-encoding", b"gzip, gzip")])
+
+    provider.route("/reply", reply)
+    session = house.mint()
+    async with house.tunnel(HOST, session, alpn="h2") as wire:
+        client = await Wire2.start(wire)
+        answer = await client.request("GET", "/reply", HOST, [("x-api-key", session.placeholder("demo"))])
+    assert (answer.status, json.loads(answer.body)["code"]) == (502, "upstream_failed")
+    assert house.key not in answer.everything
+
+
+async def test_S28_an_answer_that_only_says_it_is_compressed_ends_without_a_byte_of_it(
+    house: House, provider: Provider
+) -> None:
+    async def reply(call: Call) -> None:
+        await call.whole(200, b"no gzip: " + call.request.keys[0], b"text/plain", [(b"content-encoding", b"gzip")])
+
+    provider.route("/reply", reply)
+    session = house.mint()
+    try:
+        answer = await ask(house, session, "/reply")
+    except Closed as closed:
+        assert house.key not in closed.data
+    else:
+        assert not answer.complete
+        assert (house.key in answer.everything, b"no gzip" in answer.body) == (False, False)
+
+
+async def test_S28_a_bomb_is_stopped_at_its_limit(house: House, provider: Provider) -> None:
+    bomb = CODINGS["br"](bytes(300 * 1024 * 1024))
+
+    async def reply(call: Call) -> None:
+        await call.whole(200, bomb, b"text/plain", [(b"content-encoding", b"br")])
+
+    provider.route("/reply", reply)
+    session = house.mint()
+    async with house.tunnel(HOST, session) as wire:
+        await wire.send(
+            f"GET /reply HTTP/1.1\r\nHost: {HOST}\r\nX-Api-Key: {session.placeholder('demo')}\r\n\r\n".encode()
+        )
+        size = 0
+        while piece := await wire.receive(timeout=20):
+            size += len(piece)
+            wire.everything = b""
+    assert size < 250 * 1024 * 1024
+
+
+# -- malformed answers --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["header", "status", "chunk", "extra"])
+@pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
+async def test_S26_a_key_in_a_malformed_answer_reaches_neither_client_nor_log(
+    house: House, kind: str, alpn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = house.mint()
+    placeholder = session.placeholder("demo")
+    caplog.set_level("DEBUG")
+    async with house.tunnel(HOST, session, alpn=alpn) as wire:
+        answer: WireResponse | None = None
+        try:
+            if alpn == "h2":
+                client = await Wire2.start(wire)
+                answer = await client.request("GET", f"/malformed?kind={kind}", HOST, [("x-api-key", placeholder)])
+            else:
+                answer = await wire.request("GET", f"/malformed?kind={kind}", HOST, [("X-Api-Key", placeholder)])
+                await wire.read_to_end(timeout=2)
+        except (Closed, StreamBroken, TimeoutError):
+            pass
+        assert house.key not in wire.everything
+    [received] = house.provider.requests
+    assert received.header("x-api-key") == house.key
+    if answer is not None and answer.status >= 500:
+        assert json.loads(answer.body)["code"] == "upstream_failed"
+    assert holds_key(caplog.text.encode(), house.key) == []
+
+
+# -- whose placeholder, which values ------------------------------------------------------------------------------
+
+
+async def test_S26_each_session_gets_its_own_placeholder_back(house: House) -> None:
+    one, two = house.mint(), house.mint()
+    for session in (one, two, one, two):
+        answer = await ask(house, session, "/echo?form=raw")
+        assert answer.body == masked(session, len(house.key))
+    assert one.placeholder("demo") != two.placeholder("demo")
+
+
+async def test_S26_an_older_version_of_a_rotated_key_is_still_scrubbed(house: House, provider: Provider) -> None:
+    keys: list[bytes] = []
+
+    async def reply(call: Call) -> None:
+        keys.extend(call.request.keys)
+        await call.whole(200, b"; ".join(keys), b"text/plain")
+
+    provider.route("/reply", reply)
+    session = house.mint()
+    old = house.key
+    await ask(house, session, "/reply")
+    house.write_key(b"real-newer-0123456789abcdef")
+    await asyncio.sleep(0.1)
+    answer = await ask(house, session, "/reply")
+    assert keys == [old, b"real-newer-0123456789abcdef"]
+    assert answer.body == masked(session, len(old)) + b"; " + masked(session, len(keys[1]))
+
+
+async def test_S26_an_upstreams_own_session_headers_do_not_come_back(house: House, provider: Provider) -> None:
+    """A 407 of an upstream would ask the client for its session token."""
+
+    async def reply(call: Call) -> None:
+        await call.whole(407, b"", b"text/plain", [(b"proxy-authenticate", b'Basic realm="give"')])
+
+    provider.route("/reply", reply)
+    session = house.mint()
+    answer = await ask(house, session, "/reply")
+    assert (answer.status, answer.header("proxy-authenticate")) == (407, None)
+
+
+async def test_S26_words_without_a_key_arrive_as_they_are(house: House, provider: Provider) -> None:
+    async def reply(call: Call) -> None:
+        await call.whole(200, WORDS, b"text/plain")
+
+    provider.route("/reply", reply)
+    session = house.mint()
+    assert (await ask(house, session, "/reply")).body == WORDS
+
+
+async def test_S28_a_client_that_sees_the_scrubbed_answer_can_verify_tls(house: House) -> None:
+    session = house.mint()
+    wire: Wire
+    async with house.tunnel(HOST, session) as wire:
+        assert wire.ssl_object.context.verify_mode == ssl.CERT_REQUIRED
