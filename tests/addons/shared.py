@@ -93,9 +93,8 @@ class Asked:
     @property
     def code(self) -> str | None:
         """The code of a refusal of ours; None for an answer of the provider."""
-        found = re.search(rb'"code": "(\w+)", "message": ', self.answer.body)
-        ours = self.answer.header("x-keyswap-request-id") is not None
-        return found[1].decode() if found and ours else None
+        found = re.match(r'keyswap; error=\w+; details="(\w+): ', self.answer.header("proxy-status") or "")
+        return found[1] if found else None
 
 
 async def ask(

@@ -29,7 +29,7 @@ def fits_h2(case: dict[str, Any]) -> bool:
     return inside and not {"Host", "Connection"} & set(case.get("headers", {})) and case["expect"]["result"] != "passthrough"
 
 
-ASKED = [(name, case, H1) for name, case in CASES] + [(name, case, H2) for name, case in CASES if fits_h2(case)]
+ASKED = [(name, case, version) for name, case in CASES for version in (H1, H2) if version == H1 or fits_h2(case)]
 
 
 class Street:
@@ -123,7 +123,7 @@ def result(said: Asked) -> str:
 
 def check_rule(record: dict[str, Any], expect: dict[str, Any]) -> None:
     decision = record["decision"]
-    assert (decision["result"], decision["code"]) == (expect["result"], expect.get("code"))
+    assert (decision["result"], decision.get("code")) == (expect["result"], expect.get("code"))
     assert decision.get("would_refuse") == expect.get("would_refuse")
     if isinstance(expect.get("rule"), int):
         assert decision["rule"]["where"] == f"policy.yaml:{expect['rule']}"
@@ -150,9 +150,9 @@ def explained(house: House, case: dict[str, Any]) -> Explanation:
 def check_explained(record: dict[str, Any], said: Explanation, case: dict[str, Any]) -> None:
     """The proxy's own policy, asked by `explain`, gives the verdict that the proxy has recorded."""
     verdict, decision = said.verdict, record["decision"]
-    assert (decision["result"], decision["code"]) == (verdict.result, verdict.refusal.code if verdict.refusal else None)
+    assert (decision["result"], decision.get("code")) == (verdict.result, verdict.refusal.code if verdict.refusal else None)
     rule = {"where": verdict.rule.where, "text": verdict.rule.text} if verdict.rule else None
-    assert decision["rule"] == rule
+    assert decision.get("rule") == rule
     if case["expect"].get("code") != "ambiguous":  # the wire's reader has words of its own for row 1
         assert decision["reason"] == verdict.reason
 
@@ -167,5 +167,5 @@ def check_swaps(house: House, case: dict[str, Any], record: dict[str, Any]) -> N
         assert all(received.holds(KEYS[f"{name.upper()}_API_KEY"].encode()) for name in sent)
 
 
-def test_enough_cases_go_both_ways() -> None:
+async def test_enough_cases_go_both_ways() -> None:
     assert sum("only" not in case for _, case in CASES) >= 120

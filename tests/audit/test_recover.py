@@ -100,6 +100,17 @@ def test_S45_a_log_that_lost_its_end_shows_the_gap_for_ever(log: Log) -> None:
     assert log.kinds() == [("removed", "audit.jsonl", 4, 4)]
 
 
+def test_S45_a_crash_right_after_a_gap_is_no_obstacle(log: Log) -> None:
+    log.filled(5)
+    log.path.write_bytes(b"".join(log.path.read_bytes().splitlines(keepends=True)[:3]))
+    writer = log.open()
+    writer.write("request")
+    writer.write("request")
+    log.crash(writer)
+    assert reopened(log) == ["2 records after 6 had not been signed yet"]
+    assert log.kinds() == [("removed", "audit.jsonl", 4, 4)]
+
+
 def test_S45_a_log_that_was_removed_shows_the_gap_for_ever(log: Log) -> None:
     log.filled(5)
     log.path.unlink()
@@ -160,7 +171,7 @@ def test_S45_records_after_the_head_must_lead_to_each_other(log: Log, edited: in
     else:
         lines[1] = lines[1].replace(b"request", b"refused")
     log.path.write_bytes(b"".join(lines))
-    with pytest.raises(AuditError, match="does not continue record 1|not as they were written"):
+    with pytest.raises(AuditError, match=r"does not continue record 1|not as they were written"):
         log.open()
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,11 @@ class StopFollowing(Exception):
     pass
 
 
-def followed(log: Log, *steps: Any, wanted: Filter = Filter()) -> list[str]:  # noqa: B008
+def followed(log: Log, *steps: Any, wanted: Filter | None = None) -> list[str]:
+    records = follow(log.path, wanted or Filter(), pause=Steps(*steps))
     found: list[str] = []
-    with pytest.raises(StopFollowing):
-        for record in follow(log.path, wanted, pause=Steps(*steps)):
-            if "id" in record:
-                found.append(record["id"])
+    with suppress(StopFollowing):
+        found.extend(record["id"] for record in records if "id" in record)
     return found
 
 

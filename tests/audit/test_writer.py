@@ -205,6 +205,16 @@ def test_S45_the_head_follows_without_a_loop_too(log: Log) -> None:
     assert head_seq(log) == 2
 
 
+def test_S45_the_head_of_a_machine_follows_without_a_loop_too(log: Log) -> None:
+    writer = log.open(durability="machine")
+    writer.write("request")
+    log.clock.now += INTERVAL + 0.01
+    writer.write("request")
+    assert head_seq(log) == 2
+    log.clock.now += INTERVAL + 0.01
+    writer.write("request")
+
+
 async def test_S45_a_head_that_cannot_be_replaced_refuses_the_next_record(log: Log) -> None:
     writer = log.open()
     (log.directory / "audit.jsonl.head.tmp").mkdir()

@@ -115,6 +115,11 @@ def test_a_rule_is_the_entry_as_one_line():
     )
 
 
+def test_the_line_of_the_list_is_kept_for_refusals_that_no_entry_comes_near():
+    assert good("# a comment\n" + entry("host: a.example.com")).egress_line == 3
+    assert good("").egress_line == 0
+
+
 def test_the_line_of_an_entry_in_block_style_is_its_first():
     policy = good("egress:\n  # a comment\n  - host: a.example.com\n    tls: passthrough\n")
     assert (policy.egress[0].rule.line, policy.egress[0].rule.text) == (4, "{host: a.example.com, tls: passthrough}")

@@ -123,7 +123,7 @@ def test_the_json_is_plain_and_holds_the_whole_answer() -> None:
         403,
         "connect",
     )
-    assert refused["rule"] == {"file": "policy.yaml", "line": 0, "text": ""}
+    assert refused["rule"] == {"file": "policy.yaml", "line": 6, "text": "egress"}
     allowed = json.loads(json.dumps(explain(POLICY, "https://api.example.com/v1/x", "GET", "default").to_json()))
     assert allowed["code"] is None
     assert allowed["rule"]["line"] == 7

@@ -1,62 +1,47 @@
-"""A second scrubber, slow and simple: every start, every spelling, on the whole text. The real one is held against it."""
+"""A second scrubber, slow and simple: every start, every spelling. The real one is held against it."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
-STANDARD = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 Row = list[list[str]]
 """For each character of a form, its spellings; hex digits of escapes in lower case."""
 
 
 def spellings(char: str) -> list[str]:
     """Every way to write one ASCII character."""
-    code = f"u{ord(char):04x}"
-    inner = [code] + ([char] if char in '"\\/' else ["t"] * (char == "\t"))
+    escapes = [f"u{ord(char):04x}", *(char for _ in range(char in '"\\/'))]
     plain = [char, "+"] if char == " " else [char]
-    return [*plain, f"%{ord(char):02x}", *("\\" + text for text in inner), *(text for one in inner for text in nested(one))]
+    return [
+        *plain, f"%{ord(char):02x}", *("\\" + one for one in escapes), *(two for one in escapes for two in nested(one)),
+    ]  # fmt: skip
 
 
 def nested(rest: str) -> Iterator[str]:
-    """A backslash and `rest`, as they stand in a string of JSON."""
-    last = {"\\": ["\\\\", "\\u005c"], '"': ['\\"', "\\u0022"], "/": ["/", "\\/"]}.get(rest, [rest])
-    return (slash + text for slash in ("\\\\", "\\u005c") for text in last)
+    """A backslash and `rest`, as they stand in a string of JSON that is in a string of JSON."""
+    tails = {"\\": ["\\\\", "\\u005c"], '"': ['\\"', "\\u0022"], "/": ["/", "\\/"]}.get(rest, [rest])
+    return (slash + tail for slash in ("\\\\", "\\u005c") for tail in tails)
 
 
 def rows(value: str) -> list[Row]:
     """Every form of an ASCII value."""
-    itself = [spellings(char) for char in value]
-    digits = [spellings(digit) + (spellings(digit.upper()) if digit.isalpha() else []) for digit in value.encode().hex()]
-    return [itself, digits, *(base64_row(value.encode(), offset) for offset in range(3))]
+    digits = [sorted({digit, digit.upper()}) for digit in value.encode().hex()]
+    return [of_chars(list(value)), of_chars(digits), *(of_chars(base64_chars(value.encode(), n)) for n in range(3))]
 
 
-def base64_row(value: bytes, offset: int) -> Row:
-    """What base64 of all texts with `value` at `offset` has in common, found by trying the neighbours."""
-    low, high = bytes(offset) + value + bytes(3), b"\xff" * offset + value + b"\xff" * 3
-    row: Row = []
-    for at in range(offset and offset, -(-8 * (offset + len(value)) // 6)):
-        texts = (prefix + value + suffix for prefix, suffix in neighbours(at, offset, len(value)))
-        chars = {base64.b64encode(text + bytes(-len(text) % 3)).decode()[at] for text in texts}
-        row.append([one for char in sorted(chars) for one in both_alphabets(char)])
-    del low, high
-    return row
+def of_chars(choices: list[str] | list[list[str]]) -> Row:
+    return [[spelling for char in chars for spelling in spellings(char)] for chars in choices]
 
 
-def neighbours(at: int, offset: int, size: int) -> list[tuple[bytes, bytes]]:
-    """Bytes before and after the value that are worth trying for the character at `at`."""
-    every = [bytes((byte,)) for byte in range(256)]
-    if at == offset and offset:
-        return [(bytes(offset - 1) + byte, bytes(3)) for byte in every]
-    if 6 * (at + 1) > 8 * (offset + size):
-        return [(bytes(offset), byte + bytes(2)) for byte in every]
-    return [(bytes(offset), bytes(3))]
-
-
-def both_alphabets(char: str) -> list[str]:
-    return spellings(char) + spellings({"+": "-", "/": "_"}[char]) if char in "+/" else spellings(char)
+def base64_chars(value: bytes, offset: int) -> list[list[str]]:
+    """The characters that base64 has in the value's places, whatever stands around it: found by trying."""
+    texts = [bytes([byte]) * offset + value + bytes([byte]) * 4 for byte in range(256)]
+    both = [text for one in texts for text in (base64.b64encode(one), base64.urlsafe_b64encode(one))]
+    places = range(8 * offset // 6, -(-8 * (offset + len(value)) // 6))
+    return [sorted({chr(text[place]) for text in both}) for place in places]
 
 
 def begins(text: str, spelling: str) -> bool:
-    """Whether `text` begins with `spelling`; hex digits of an escape in either case."""
+    """Whether `text` begins with `spelling`, hex digits of an escape in either case."""
     return len(text) >= len(spelling) and all(
         a == b or (len(spelling) > 1 and b in "abcdef" and a == b.upper()) for a, b in zip(text, spelling, strict=False)
     )
@@ -64,13 +49,44 @@ def begins(text: str, spelling: str) -> bool:
 
 def walk(row: Row, text: str, start: int) -> tuple[int, bool]:
     """Where the longest spelling of `row` at `start` ends (0: none), and whether more text could change that."""
-    open_, places = False, {start}
-    for units in row:
-        reached = set()
-        for place in places:
-            rest = text[place : place + 12]
-            open_ = open_ or any(len(rest) < len(one) and begins(rest, one[: len(rest)]) for one in units if cut(one))
-            open_ = open_ or not rest
-            reached |= {place + len(one) for one in units if begins(rest, one)}
-        places = reached
-    return max(places, default=0), open_
+    undecided, places = False, {start}
+    for unit in row:
+        rests = {place: text[place:] for place in places}
+        undecided |= any(
+            len(rest) < len(one) and begins(rest, one[: len(rest)]) for rest in rests.values() for one in unit
+        )
+        places = {place + len(one) for place, rest in rests.items() for one in unit if begins(rest, one)}
+    return max(places, default=0), undecided
+
+
+def hits(text: str, masks: Mapping[str, str]) -> list[tuple[int, int, str]]:
+    """Every hit as start, end and placeholder; of those with one start, the longest first."""
+    found = [
+        (start, walk(row, text, start)[0], mask)
+        for value, mask in masks.items()
+        for row in rows(value)
+        for start in range(len(text))
+    ]
+    return sorted((hit for hit in found if hit[1]), key=lambda hit: (hit[0], -hit[1], hit[2]))
+
+
+def scrubbed(text: str, masks: Mapping[str, str]) -> tuple[str, int]:
+    """The text with overlapping hits overwritten as one, and how many there were."""
+    spans: list[list[int]] = []
+    names: list[str] = []
+    for start, end, mask in hits(text, masks):
+        if spans and start < spans[-1][1]:
+            spans[-1][1] = max(end, spans[-1][1])
+        else:
+            spans.append([start, end])
+            names.append(mask)
+    for (start, end), mask in zip(spans, names, strict=True):
+        text = text[:start] + mask[: end - start].ljust(end - start, "*") + text[end:]
+    return text, len(spans)
+
+
+def held(text: str, masks: Mapping[str, str]) -> int:
+    """How many bytes at the end of `text` cannot be decided yet."""
+    all_rows = [row for value in masks for row in rows(value)]
+    starts = (start for start in range(len(text)) if any(walk(row, text, start)[1] for row in all_rows))
+    return len(text) - min(starts, default=len(text))

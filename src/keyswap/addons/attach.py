@@ -63,9 +63,9 @@ class Lifecycle:
         """Write that we ended."""
         try:
             self.attached.runtime.audit.write("stopped")
-            self.attached.runtime.audit.close()
         except AuditError:
             self.attached.runtime.metrics.audit_failures.inc()
+        self.attached.runtime.close()
         self.attached.detach()
 
 
@@ -80,7 +80,7 @@ def attach(master: Master, runtime: Runtime) -> Attached:
     attached = Attached(runtime, chain, manager)
     lifecycle = Lifecycle(attached)
     ours = (*chain.addons, lifecycle)
-    manager.on_failure = lambda name, kind: runtime.metrics.hook_failures.inc()
+    manager.on_failure = chain.recorder.failed
     StrictAddonManager.take_over(manager, ours)
     for addon in ours:
         manager.add(addon)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from mitmproxy import http
 from mitmproxy.connection import Client
 
+from keyswap.addons.situation import Situation
 from keyswap.exchange import Ask, Authority, Decision, Exchange, Session
 from keyswap.policy.model import Entry
 
@@ -36,6 +37,8 @@ class Flight:
     """One request between its head's arrival and its record's end."""
 
     exchange: Exchange
+    situation: Situation
+    """The policy it is judged by, from its first step to its last, whatever is loaded meanwhile."""
     entry: Entry | None = None
     counters: Counters = field(default_factory=Counters)
     recorded: bool = False

@@ -9,6 +9,7 @@ from mitmproxy import http
 from keyswap.addons.flight import Clients, ClientState, Flight, flight_of
 from keyswap.addons.read import DEFAULT_PORT, authority_of, claims_of, head_of, problem_of, read_authority
 from keyswap.addons.runtime import Runtime
+from keyswap.addons.situation import Situation
 from keyswap.exchange import Ask, Authority, Code, Exchange, Finding, Head, Refusal, Session, Stage
 from keyswap.policy.decide import decide, entry_for
 from keyswap.rewrite.search import search
@@ -45,7 +46,7 @@ class Guard:
             self._admit(flight, client, session)
 
     def _admit(self, flight: Flight, client: ClientState, session: Session) -> None:
-        limit = self.runtime.policy.limits.connections_per_session
+        limit = flight.situation.policy.limits.connections_per_session
         if not self.clients.count(client, session, limit):
             flight.exchange.refusal = Refusal(
                 Code.RATE_LIMITED,
@@ -66,7 +67,7 @@ class Guard:
             return
         client = self.clients.of(flow.client_conn)
         head = head_of(flow.request, tunnel=client.tunnel)
-        problem = problem_of(head, self.runtime.policy.limits)
+        problem = problem_of(head, flight.situation.policy.limits)
         if flow.error is not None:  # the engine's own checks came first; their text may quote the client's bytes
             problem = problem or Refusal(
                 Code.AMBIGUOUS, "the request cannot be read in one way only", "send plain HTTP"
@@ -84,7 +85,7 @@ class Guard:
             method=head.method.decode("ascii", "replace"),
             path=head.path,
             upgrade=_upgrades(head),
-            findings=self._findings(head, authority, session) if problem is None else (),
+            findings=self._findings(flight.situation, head, authority, session) if problem is None else (),
         )
         self._judge(flight, head, ask)
 
@@ -92,7 +93,7 @@ class Guard:
         exchange = flight.exchange
         exchange.head = head
         exchange.ask = ask
-        policy = self.runtime.policy
+        policy = flight.situation.policy
         decision = decide(policy, ask)
         exchange.decision = decision
         if decision.refusal is not None:
@@ -100,15 +101,17 @@ class Guard:
         else:
             flight.entry = entry_for(policy, ask)
 
-    def _findings(self, head: Head, authority: Authority | None, session: Session | None) -> tuple[Finding, ...]:
+    def _findings(
+        self, situation: Situation, head: Head, authority: Authority | None, session: Session | None
+    ) -> tuple[Finding, ...]:
         if authority is None or session is None:
             return ()
         owned = {
             header: credential.name
-            for credential in self.runtime.situation.credentials_at(authority)
+            for credential in situation.credentials_at(authority)
             for header in credential.headers
         }
-        return search(head, self.runtime.book(session), owned=owned)
+        return search(head, self.runtime.book(situation, session), owned=owned)
 
     def is_own(self, authority: Authority) -> bool:
         """Row 3: whether A names a listener of ours, or a name that is ours alone."""

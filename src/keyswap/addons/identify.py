@@ -46,10 +46,11 @@ class Identify:
         exchange.id = self.runtime.new_id()
         exchange.client = client.peer
         exchange.started = self.runtime.clock()
-        exchange.generation = self.runtime.policy.generation
+        situation = self.runtime.situation
+        exchange.generation = situation.policy.generation
         if session is not None:
             exchange.session = session
-        flow.metadata[KEY] = Flight(exchange)
+        flow.metadata[KEY] = Flight(exchange, situation)
 
     async def _session(self, client: ClientState, request: http.Request) -> Session | None:
         values = _values(request)

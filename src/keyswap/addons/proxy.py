@@ -92,22 +92,34 @@ async def open_proxy(settings: Settings, environ: Mapping[str, str]) -> Proxy:
     server = proxyserver.Proxyserver()
     made.addons.add(core.Core(), server, next_layer.NextLayer(), disable_h2c.DisableH2C(), tlsconfig.TlsConfig())
     options.update(listen_host=settings.listen.host, listen_port=settings.listen.port)
-    attached = attach(made, runtime)
-    task = asyncio.create_task(made.run())
     try:
+        attached = attach(made, runtime)
+    except BaseException:
+        runtime.close()
+        raise
+    proxy = Proxy(made, attached, asyncio.create_task(made.run()))
+    try:
+        await _listening(proxy, settings)
+    except BaseException:
+        await proxy.stop(drain=0)
+        runtime.close()
+        attached.detach()
+        raise
+    return proxy
+
+
+async def _listening(proxy: Proxy, settings: Settings) -> None:
+    """Return once the listener is up and every start-up hook has run."""
+    server = proxy.server
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(STARTUP_LIMIT):
-            while not (server.is_running and server.listen_addrs() and runtime.listeners):
-                if task.done():
+            while not (server.is_running and server.listen_addrs() and proxy.runtime.listeners):
+                if proxy.task.done():
                     break
                 _raise_failed_listener(server, settings)
                 await asyncio.sleep(0.005)
-    except TimeoutError:
-        pass
-    if task.done() or not server.listen_addrs():
-        made.shutdown()
-        attached.detach()
+    if proxy.task.done() or not server.listen_addrs():
         raise SettingsError(f"cannot listen on {settings.listen}", "choose another address with --listen")
-    return Proxy(made, attached, task)
 
 
 def _raise_failed_listener(server: proxyserver.Proxyserver, settings: Settings) -> None:

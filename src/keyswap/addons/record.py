@@ -1,5 +1,6 @@
 """Record: one line before anything leaves, one when it is over, one for each refusal (S46)."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,10 @@ from keyswap.addons.runtime import Runtime
 from keyswap.errors import AuditError
 from keyswap.exchange import Code, Exchange, Refusal, Session
 from keyswap.policy.paths import display
+
+logger = logging.getLogger(__name__)
+
+FAILED = Refusal(Code.INTERNAL, "an internal error stopped this request", "look at the proxy's log")
 
 
 class Recorder:
@@ -25,7 +30,7 @@ class Recorder:
         exchange = flight.exchange
         seq = self.runtime.audit.write(
             "request",
-            **self._who_and_what(exchange),
+            **self._who_and_what(flight),
             decision=self._decision(exchange, None),
             swaps=[
                 {
@@ -56,10 +61,25 @@ class Recorder:
             metrics.misuse.inc()
         fields: dict[str, Any] = {"id": request_id}
         if flight is not None:
-            fields.update(self._who_and_what(flight.exchange))
+            fields.update(self._who_and_what(flight))
         elif flow is not None and flow.client_conn.peername:
             fields["client"] = flow.client_conn.peername[0]
         self._try(event, **fields, decision=self._decision(flight.exchange if flight else None, refusal))
+
+    def failed(self, hook: str, about: object) -> None:
+        """The line of a request that an internal error stopped. Raises nothing: there is nobody left to tell."""
+        self.runtime.metrics.hook_failures.inc()
+        if not isinstance(about, http.HTTPFlow):
+            return
+        flight = flight_of(about)
+        try:
+            if flight is not None and flight.exchange.get("released") is not None:
+                self.end(about, flight, "internal error")
+            else:
+                request_id = flight.exchange.id if flight is not None else self.runtime.new_id()
+                self.refused(about, flight, FAILED, request_id)
+        except Exception as error:
+            logger.error("the record of a failed %s failed: %s", hook, type(error).__name__)
 
     def unreadable(self, client: Client, refusal: Refusal, request_id: str) -> None:
         """The line of bytes that never became a request."""
@@ -87,7 +107,7 @@ class Recorder:
             self.runtime.metrics.scrubbed.inc(counters.scrubbed)
         self._try(
             "response",
-            **self._who_and_what(exchange),
+            **self._who_and_what(flight),
             upstream={
                 "address": peer[0] if peer else None,
                 "http": flow.response.http_version if flow.response is not None else None,
@@ -102,11 +122,11 @@ class Recorder:
     def passthrough(self, flight: Flight) -> None:
         """The one line of a connection that is relayed without looking inside. Raises AuditError."""
         exchange = flight.exchange
-        self.runtime.audit.write("request", **self._who_and_what(exchange), decision=self._decision(exchange, None))
+        self.runtime.audit.write("request", **self._who_and_what(flight), decision=self._decision(exchange, None))
 
     def counting_body(self, flow: http.HTTPFlow, flight: Flight) -> Callable[[bytes], list[bytes]]:
         """A stream callable that counts a request's body and ends the connection over `limits.body` (S16)."""
-        limit = self.runtime.policy.limits.body
+        limit = flight.situation.policy.limits.body
         counters = flight.counters
 
         def count(chunk: bytes) -> list[bytes]:
@@ -119,7 +139,8 @@ class Recorder:
 
         return count
 
-    def _who_and_what(self, exchange: Exchange) -> dict[str, Any]:
+    def _who_and_what(self, flight: Flight) -> dict[str, Any]:
+        exchange = flight.exchange
         fields: dict[str, Any] = {"id": exchange.id, "client": exchange.client}
         session = exchange.get("session")
         if isinstance(session, Session):
@@ -140,7 +161,7 @@ class Recorder:
             path, _, query = exchange.head.path.partition(b"?")
             fields["path"] = display(path)
             fields["query_keys"] = _query_keys(query)
-        policy = self.runtime.policy
+        policy = flight.situation.policy
         fields["policy"] = {"sha256": policy.sha256, "generation": exchange.generation}
         return fields
 
@@ -177,8 +198,8 @@ class Record:
         self.clients = clients
 
     def response(self, flow: http.HTTPFlow) -> None:
-        """The answer is complete."""
-        self._end(flow, "")
+        """The answer is complete, unless a step has given it up."""
+        self._end(flow, "connection ended early" if flow.error is not None else "")
 
     def error(self, flow: http.HTTPFlow) -> None:
         """The answer will never be complete. The engine's words may quote a peer, so only their kind is kept."""

@@ -75,7 +75,7 @@ class Release:
         return found if isinstance(found, Refusal) else _INCOMPLETE
 
     def _over_body_limit(self, flight: Flight) -> Refusal | None:
-        limit = self.runtime.policy.limits.body
+        limit = flight.situation.policy.limits.body
         if limit is None or flight.exchange.get("head") is None:
             return None
         length = declared_length(flight.exchange.head)
@@ -114,7 +114,7 @@ class Release:
     def _dialect(self, flight: Flight | None) -> answer.Dialect:
         ask = flight.exchange.get("ask") if flight is not None else None
         authority = getattr(ask, "authority", None)
-        if authority is None:
+        if authority is None or flight is None:
             return ""
-        bound = self.runtime.situation.credentials_at(authority)
+        bound = flight.situation.credentials_at(authority)
         return next((credential.dialect for credential in bound if credential.dialect), "")

@@ -3,27 +3,17 @@
 import asyncio
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from keyswap import log
-from keyswap.addons.runtime import Runtime, Situation
+from keyswap.addons.runtime import Runtime
+from keyswap.addons.situation import Situation
 from keyswap.addons.startup import optional_of, sources_of, standing_of
-from keyswap.credentials.interface import Source
 from keyswap.errors import AuditError, Error
-from keyswap.exchange import CredentialName
 from keyswap.policy.load import load
 from keyswap.policy.model import Policy
 from keyswap.policy.watch import Watcher
 
 logger = log.get(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A policy that loads, with what is derived from it, not yet in force."""
-
-    situation: Situation
-    sources: Mapping[CredentialName, Source]
 
 
 class Reload:
@@ -37,7 +27,7 @@ class Reload:
     def running(self) -> None:
         """Tell the policy in force, and begin to watch."""
         self._told(self.runtime.policy)
-        watcher = Watcher(self.runtime.settings.policy, self.read, self.adopt, self.reject)
+        watcher = Watcher(self.runtime.settings.policy, self.read, self.adopt, self.reject, current=self.runtime.policy)
         self._task = asyncio.create_task(watcher.run())
         self._task.add_done_callback(self._ended)
 
@@ -58,8 +48,6 @@ class Reload:
 
     def adopt(self, policy: Policy) -> None:
         """Put a policy in force, or report why it cannot be."""
-        if policy.sha256 == self.runtime.policy.sha256 and policy.files == self.runtime.policy.files:
-            return
         try:
             standing = standing_of(policy, self.environ)
             self.runtime.keyring.replace(sources_of(policy, self.environ), optional=optional_of(policy))
@@ -68,7 +56,7 @@ class Reload:
             return
         if policy.audit != self.runtime.policy.audit:
             logger.warning("policy_needs_restart", what="audit settings take effect at the next start")
-        self.runtime.situation = Situation(policy, standing)
+        self.runtime.situation = Situation(policy, standing, self.runtime.situation.placeholder_key)
         self._told(policy)
 
     def _told(self, policy: Policy) -> None:

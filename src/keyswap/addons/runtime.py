@@ -1,58 +1,24 @@
-"""What a running proxy knows: the policy in force, the sessions, the keys, the audit. The rooms meet here.
-
-A `Situation` is one policy with everything derived from it; a reload builds a whole new one beside the old and swaps it
-in by one assignment, so that a request is judged by one policy from its first step to its last.
-"""
+"""What a running proxy knows: the policy in force, the sessions, the keys, the audit. The rooms meet here."""
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from keyswap.addons.situation import Situation
 from keyswap.audit.writer import AuditWriter
 from keyswap.credentials.cache import Keyring
-from keyswap.exchange import (
-    Authority,
-    CredentialName,
-    PlaceholderText,
-    Session,
-)
+from keyswap.errors import AuditError
+from keyswap.exchange import Authority, CredentialName, PlaceholderText, Session
 from keyswap.identity.sessions import Sessions
-from keyswap.identity.standing import Standing
 from keyswap.identity.throttle import Throttle
 from keyswap.metrics import Metrics
-from keyswap.policy.model import Credential, Policy
-from keyswap.rewrite.placeholder import Book, derive, has_check, make_book
+from keyswap.policy.model import Policy
+from keyswap.rewrite.placeholder import Book
 from keyswap.rewrite.scrub import Masker
 from keyswap.secret import Secret
 from keyswap.settings import Settings
-from keyswap.store.state import PLACEHOLDERS, State
-
-CACHE_LIMIT = 4096
-"""Entries of each per-session cache; a full cache is emptied, since sessions come and go in runs."""
-
-
-@dataclass(slots=True)
-class Situation:
-    """One policy and what follows from it. Replaced as a whole; only its caches grow."""
-
-    policy: Policy
-    standing: Standing
-    books: dict[tuple[object, ...], Book] = field(default_factory=dict)
-    maskers: dict[tuple[object, ...], Masker] = field(default_factory=dict)
-    bound: dict[Authority, tuple[Credential, ...]] = field(default_factory=dict)
-
-    def credentials_at(self, upstream: Authority) -> tuple[Credential, ...]:
-        """The credentials bound to an upstream, whatever the profile."""
-        found = self.bound.get(upstream)
-        if found is None:
-            found = tuple(
-                credential
-                for credential in self.policy.credentials.values()
-                if credential.bound_to(upstream.host, upstream.port)
-            )
-            _remember(self.bound, upstream, found)
-        return found
+from keyswap.store.state import State
 
 
 @dataclass(slots=True)
@@ -75,17 +41,24 @@ class Runtime:
     ca_passphrase: bytes | None = field(default=None, repr=False)
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
+    _log_mask: tuple[tuple[tuple[Secret, ...], ...], Masker] = field(default=((), Masker(())), repr=False)
 
     @property
     def policy(self) -> Policy:
         """The policy in force."""
         return self.situation.policy
 
+    def close(self) -> None:
+        """Let go of the audit and of the store; a second call does nothing."""
+        try:
+            self.audit.close()
+        except AuditError:
+            self.metrics.audit_failures.inc()
+        self.sessions.close()
+
     def new_id(self) -> str:
         """A request id: `req_` and 16 hex digits."""
         return f"req_{secrets.token_hex(8)}"
-
-    # -- who is asking ----------------------------------------------------------------------------------------
 
     def session_by_token(self, token: str, peer: str) -> Session | None:
         """The living session of a token, minted or standing, for a client at `peer`."""
@@ -101,89 +74,23 @@ class Runtime:
             return self.situation.standing.alive(session)
         return self.sessions.alive(session)
 
-    # -- what is looked for, and what is put in its place ---------------------------------------------------------
-
-    def book(self, session: Session) -> Book:
-        """What one session's requests are searched for, under the policy in force."""
-        situation = self.situation
-        key = (session.id, session.seed, self._uncheckable_seeds())
-        found = situation.books.get(key)
-        if found is None:
-            found = self._build_book(session)
-            _remember(situation.books, key, found)
-        return found
-
     def placeholders(self, session: Session) -> Mapping[CredentialName, PlaceholderText]:
-        """What stands for each credential in this session."""
-        return placeholders_of(self.state, self.policy, session)
+        """What stands for each credential in a session, under the policy in force."""
+        return self.situation.placeholders(session)
 
-    def _uncheckable_seeds(self) -> tuple[bytes, ...]:
-        """All sessions' seeds, where some shape is too short to carry a check and is known by its text only (S18)."""
-        if all(has_check(one.shape) for one in self.policy.credentials.values()):
-            return ()
-        return self.sessions.known_seeds()
+    def book(self, situation: Situation, session: Session) -> Book:
+        """What a session's requests are searched for."""
+        return situation.book(session, self.sessions.known_seeds)
 
-    def _build_book(self, session: Session) -> Book:
-        credentials = self.policy.credentials.values()
-        key = self.state.subkey(PLACEHOLDERS)
-        known = [
-            derive(one.shape, key=key, seed=seed, credential=one.name)
-            for one in credentials
-            if not has_check(one.shape)
-            for seed in self._uncheckable_seeds()
-            if seed != session.seed
-        ]
-        return make_book(
-            key,
-            session.seed,
-            [(one.name, one.shape) for one in credentials],
-            {one.name: one.headers for one in credentials},
-            known=known,
-        )
-
-    def masker(self, upstream: Authority, session: Session) -> Masker:
-        """What an answer of this upstream is searched for: every value this proxy may release to it, or lately did."""
-        situation = self.situation
-        bound = situation.credentials_at(upstream)
-        if not bound:
-            return _IDLE
-        recent = [(credential, self.keyring.recent(credential.name)) for credential in bound]
-        key = (upstream, session.id, session.seed, tuple(tuple(map(id, values)) for _, values in recent))
-        found = situation.maskers.get(key)
-        if found is None:
-            found = Masker(_pairs(self.placeholders(session), recent))
-            _remember(situation.maskers, key, found)
-        return found
+    def masker(self, situation: Situation, upstream: Authority, session: Session) -> Masker:
+        """What an answer is searched for."""
+        return situation.masker(upstream, session, self.keyring.recent)
 
     def mask(self, text: str) -> str:
         """A log line with every real value overwritten."""
-        pairs: list[tuple[Secret, PlaceholderText]] = [
-            (secret, PlaceholderText("***")) for name in self.policy.credentials for secret in self.keyring.recent(name)
-        ]
-        masker = Masker(pairs)
+        values = tuple(self.keyring.recent(name) for name in self.policy.credentials)
+        kept, masker = self._log_mask
+        if len(kept) != len(values) or any(old is not new for old, new in zip(kept, values, strict=True)):
+            masker = Masker((secret, PlaceholderText("***")) for recent in values for secret in recent)
+            self._log_mask = (values, masker)
         return masker.field(text.encode("utf-8", "replace"))[0].decode("utf-8", "replace")
-
-
-_IDLE = Masker(())
-
-
-def placeholders_of(state: State, policy: Policy, session: Session) -> dict[CredentialName, PlaceholderText]:
-    """What stands for each credential in this session; the same in every process on this state."""
-    key = state.subkey(PLACEHOLDERS)
-    return {
-        one.name: derive(one.shape, key=key, seed=session.seed, credential=one.name)
-        for one in policy.credentials.values()
-    }
-
-
-def _pairs(
-    placeholders: Mapping[CredentialName, PlaceholderText],
-    recent: Iterable[tuple[Credential, tuple[Secret, ...]]],
-) -> list[tuple[Secret, PlaceholderText]]:
-    return [(secret, placeholders[credential.name]) for credential, values in recent for secret in values]
-
-
-def _remember[K, V](cache: dict[K, V], key: K, value: V) -> None:
-    if len(cache) >= CACHE_LIMIT:
-        cache.clear()
-    cache[key] = value

@@ -46,7 +46,7 @@ class Scrub:
         if flow.response is None or flight is None or flight.exchange.get("released") is None:
             return  # our own refusal
         flight.counters.first_byte = self.runtime.clock()
-        masker = self.runtime.masker(flight.exchange.upstream.authority, flight.exchange.session)
+        masker = self.runtime.masker(flight.situation, flight.exchange.upstream.authority, flight.exchange.session)
         self._head(flow.response, masker, flight)
 
         def abort() -> None:
@@ -97,13 +97,17 @@ class Scrub:
         return decoder
 
     def response(self, flow: http.HTTPFlow) -> None:
-        """Scrub HTTP/2 trailers."""
+        """Scrub HTTP/2 trailers; and let no answer end well whose scrubbing failed."""
         flight = flight_of(flow)
+        stream = flow.response.stream if flow.response is not None else None
+        if isinstance(stream, _Pipeline) and stream.dead and flow.killable:
+            flow.kill()
+            return
         if flow.response is None or flow.response.trailers is None or flight is None:
             return
         if flight.exchange.get("released") is None:
             return
-        masker = self.runtime.masker(flight.exchange.upstream.authority, flight.exchange.session)
+        masker = self.runtime.masker(flight.situation, flight.exchange.upstream.authority, flight.exchange.session)
         if not masker.idle:
             fields, hits = scrub_fields(flow.response.trailers.fields, masker)
             flow.response.trailers = http.Headers(fields)
@@ -141,23 +145,23 @@ def reframe(flow: http.HTTPFlow) -> None:
 class _Pipeline:
     """The stream callable of one answer."""
 
-    __slots__ = ("_abort", "_dead", "_decoder", "_flight", "_stream")
+    __slots__ = ("_abort", "_decoder", "_flight", "_stream", "dead")
 
     def __init__(self, masker: Masker, decoder: Decoder | None, flight: Flight, abort: Callable[[], None]) -> None:
         self._stream = None if masker.idle else masker.stream()
         self._decoder = decoder
         self._flight = flight
         self._abort = abort
-        self._dead = False
+        self.dead = False
 
     def __call__(self, chunk: bytes) -> list[bytes]:
         """The chunk as the client gets it; `b""` is the end. Never an empty piece: it would end a chunked body."""
-        if self._dead:
+        if self.dead:
             return []
         try:
             return self._through(chunk)
         except Exception:  # whatever it was, a broken scrubber must not go on (S30)
-            self._dead = True
+            self.dead = True
             self._abort()
             return []
 

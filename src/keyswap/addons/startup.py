@@ -6,12 +6,14 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 
-from keyswap.addons.runtime import Runtime, Situation
+from keyswap.addons.runtime import Runtime
+from keyswap.addons.situation import Situation
 from keyswap.audit.writer import AuditWriter
 from keyswap.certs import ca
 from keyswap.credentials import read_token, source_for
 from keyswap.credentials.cache import Keyring
 from keyswap.credentials.interface import Source
+from keyswap.errors import Error
 from keyswap.exchange import CredentialName
 from keyswap.identity.sessions import Sessions
 from keyswap.identity.standing import Standing
@@ -21,7 +23,7 @@ from keyswap.policy.load import load
 from keyswap.policy.model import Policy
 from keyswap.settings import Settings
 from keyswap.store.sqlite import SqliteStore
-from keyswap.store.state import FINGERPRINTS, State
+from keyswap.store.state import FINGERPRINTS, PLACEHOLDERS, State
 
 DESCRIPTORS = 65536
 """Open files a proxy asks for: two a connection, and shells start with 1,024 (S38)."""
@@ -37,7 +39,28 @@ def start(settings: Settings, environ: Mapping[str, str]) -> Runtime:
     state = State.open(settings.state_dir)
     keyring = Keyring(sources, fingerprint_key=state.subkey(FINGERPRINTS), clock=time.monotonic)
     keyring.check(optional_of(policy))
-    audit = AuditWriter(
+    sessions = Sessions(SqliteStore(state.path / "sessions.db"), clock=time.time)
+    try:
+        audit = _audit(settings, state, policy)
+    except Error:
+        sessions.close()
+        raise
+    protect_process()
+    return Runtime(
+        settings=settings,
+        state=state,
+        situation=Situation(policy, standing, state.subkey(PLACEHOLDERS)),
+        keyring=keyring,
+        sessions=sessions,
+        throttle=Throttle(time.monotonic),
+        audit=audit,
+        metrics=Metrics(),
+        ca_passphrase=passphrase,
+    )
+
+
+def _audit(settings: Settings, state: State, policy: Policy) -> AuditWriter:
+    return AuditWriter(
         state.path / policy.audit.path,
         state_dir=state.path,
         durability=policy.audit.durability,
@@ -45,18 +68,6 @@ def start(settings: Settings, environ: Mapping[str, str]) -> Runtime:
         node=settings.node or socket.gethostname(),
         worker=0,
         clock=time.time,
-    )
-    protect_process()
-    return Runtime(
-        settings=settings,
-        state=state,
-        situation=Situation(policy, standing),
-        keyring=keyring,
-        sessions=Sessions(SqliteStore(state.path / "sessions.db"), clock=time.time),
-        throttle=Throttle(time.monotonic),
-        audit=audit,
-        metrics=Metrics(),
-        ca_passphrase=passphrase,
     )
 
 

@@ -41,8 +41,8 @@ class StrictAddonManager(addonmanager.AddonManager):
     _table: dict[str, list[Handler]] | None = None
     probing: bool = False
     """Set by the self-test, whose failures are meant and not worth a log line."""
-    on_failure: Callable[[str, str], None] | None = None
-    """Told the hook's name and the exception's type."""
+    on_failure: Callable[[str, Any], None] | None = None
+    """Told the hook's name and what it was about, after it was failed closed."""
 
     @classmethod
     def take_over(cls, manager: addonmanager.AddonManager, ours: Iterable[object]) -> "StrictAddonManager":
@@ -113,16 +113,18 @@ class StrictAddonManager(addonmanager.AddonManager):
     def _failed(self, event: hooks.Hook, kind: str) -> None:
         if not self.probing:
             logger.error("hook %s failed: %s", event.name, kind)
-        if self.on_failure is not None:
-            self.on_failure(event.name, kind)
         if event.name in LIFECYCLE:
             if event.name in ("configure", "running"):  # a chain that is not set up must not serve
                 self.master.should_exit.set()
             return
         self._fail_closed(event.name, event.args()[0])
+        if self.on_failure is not None:
+            self.on_failure(event.name, event.args()[0])
 
     def _fail_closed(self, name: str, data: Any) -> None:
         if name in _ANSWERABLE and isinstance(data, http.HTTPFlow):
+            if name == "request" and data.server_conn.connected:  # its head and body have left already
+                self.abort(data.client_conn, data.server_conn)
             data.request.stream = False
             data.metadata.pop("keyswap.released", None)
             data.response = answer.response(_FAILED, "", close=True)
@@ -146,6 +148,8 @@ class StrictAddonManager(addonmanager.AddonManager):
             if message:
                 message[-1].drop()
             self.abort(data.client_conn, data.server_conn)
+            if data.killable:  # else the end of an answer, trailers included, goes out in this very turn
+                data.kill()
 
     def abort(self, client: Connection, *others: Connection) -> None:
         """Close these connections now; also from within a layer's turn, whose end is waited for."""

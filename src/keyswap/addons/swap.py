@@ -48,7 +48,7 @@ class Swap:
 
     def _fields(self, flight: Flight, grants: tuple[Grant, ...]) -> Fields:
         exchange = flight.exchange
-        bound = self.runtime.situation.credentials_at(exchange.upstream.authority)
+        bound = flight.situation.credentials_at(exchange.upstream.authority)
         fields = strip(
             exchange.head.fields,
             version=exchange.head.version,
@@ -58,4 +58,4 @@ class Swap:
         )
         if not grants:
             return fields
-        return fill(fields, grants, self.runtime.book(exchange.session))
+        return fill(fields, grants, self.runtime.book(flight.situation, exchange.session))

@@ -82,16 +82,16 @@ class Tunnel:
         return True
 
     def _flight(self, state: ClientState) -> Flight:
-        exchange = Exchange()
+        exchange, situation = Exchange(), self.runtime.situation
         exchange.id, exchange.client = self.runtime.new_id(), state.peer
-        exchange.started, exchange.generation = self.runtime.clock(), self.runtime.policy.generation
+        exchange.started, exchange.generation = self.runtime.clock(), situation.policy.generation
         if state.session is not None:
             exchange.session = state.session
         if state.connect is not None:
             exchange.decision = state.connect
         if state.ask is not None:
             exchange.ask = state.ask
-        return Flight(exchange, state.connect_entry)
+        return Flight(exchange, situation, state.connect_entry)
 
     @staticmethod
     def _mismatch(state: ClientState, sni: str | None) -> Refusal | None:

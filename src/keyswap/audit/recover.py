@@ -118,16 +118,16 @@ def _agree(file: LogFile, last: Line | None, known: Known | None) -> tuple[Link,
 
 
 def _follow_back(file: LogFile, link: Link) -> None:
-    """Each record of NAME down to `link` must be sound and lead to the next; `link` may stand in a rotated file."""
+    """Each record of NAME after `link` must be sound and lead to the next; their first may stand in a rotated file."""
     later: Line | None = None
     for _, text in _lines_back(file, file.size):
         line = _sound(text, file.path)
         if later is not None and not later.continues(line.link):
             raise _changed(file.path, f"record {later.seq} does not continue record {line.seq}")
-        if line.seq <= link.seq:
-            if line.link != link:
-                raise _changed(file.path, f"record {line.seq} is not the one its head states")
+        if line.continues(link):
             return
+        if line.seq <= link.seq:
+            raise _changed(file.path, f"record {link.seq} is not the one its head states")
         later = line
 
 

@@ -203,6 +203,8 @@ class AuditWriter:
         self._file = recovered.file
         self._carried = (*self._carried, *recovered.notes)
         self._sync_names()
+        # If records were lost, the head alone tells a start after a crash that the gap is known.
+        self._save_head()
         if self._unsynced and self._file.size:
             # After a failed fdatasync the kernel may forget pages that never reached the disk: begin on fresh ones.
             self._rotate()

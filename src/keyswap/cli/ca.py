@@ -10,6 +10,7 @@ from keyswap.certs import ca
 from keyswap.cli import options
 from keyswap.cli.output import as_json, out
 from keyswap.credentials import read_token
+from keyswap.store.state import State
 
 app = typer.Typer(help="Make, show and rotate the CA.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -40,8 +41,13 @@ def init(
     json: options.Json = False,
 ) -> None:
     """Make the authority. Never overwrites one."""
+    state = options.state_dir_of(state_dir)
+    place = options.certs_dir_of(directory, state)
+    if place.parent == state:
+        # Made as a mere parent it would be open to others, and refused as a state directory from then on.
+        State.open(state)
     info = ca.create(
-        _directory(directory, state_dir),
+        place,
         days=days,
         permitted=_permitted(permit, constrain_to),
         passphrase=_passphrase(passphrase),

@@ -45,6 +45,10 @@ class Sessions:
         self._trouble: tuple[str, str] | None = None
         self.refresh()
 
+    def close(self) -> None:
+        """Let go of the store."""
+        self._store.close()
+
     def mint(
         self,
         profile: str,
