@@ -8,6 +8,7 @@ A module that shares its house says so once:
 
 import contextlib
 import re
+import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,10 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from keyswap.policy.explain import explain
-from keyswap.policy.model import Policy
 from support.house import POLICY, House, Minted
 from support.provider import Provider
 from support.wire import Wire, WireResponse, basic
 from support.wire_h2 import Wire2
-
-__all__ = ["H1", "H2", "VERSIONS", "Asked", "News", "ask", "explain", "open_house", "pinned", "shared_house"]
 
 H1, H2 = "http/1.1", "h2"
 VERSIONS = (H1, H2)
@@ -186,6 +183,17 @@ def pinned(text: str, provider_address: str = "{address}", ca: str = "{ca}") -> 
     return "".join([*pieces, text[at:].replace("{", "{{").replace("}", "}}")])
 
 
-def policy_of(house: House) -> Policy:
-    """The policy in force."""
-    return house.running.runtime.policy
+def template(text: str, **marks: str) -> str:
+    """A policy as House takes it: braces are YAML's own; `@local`, `@ca` and the marks given are filled in."""
+    text = text.replace("{", "{{").replace("}", "}}")
+    for mark, value in marks.items():
+        text = text.replace(f"@{mark}", value)
+    return text.replace("@local", "{address}").replace("@ca", "{ca}")
+
+
+@contextlib.contextmanager
+def free_port() -> Iterator[int]:
+    """A port of loopback on which nobody listens for as long as this is entered."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]

@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from addons.shared import H1, H2, Asked, News, Version, ask, explain, open_house, pinned
+from addons.shared import H1, H2, Asked, News, Version, ask, open_house, pinned
 from keyswap.exchange import Authority, CanonicalHost, CredentialName, Finding
-from keyswap.policy.explain import Explanation
+from keyswap.policy.explain import Explanation, explain
 from support.house import House, Minted
 
 VECTORS = yaml.safe_load((Path(__file__).parent.parent / "vectors" / "decisions.yaml").read_text("utf-8"))["policies"]

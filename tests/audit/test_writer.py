@@ -495,6 +495,16 @@ async def test_S45_a_head_that_a_machine_cannot_replace_refuses_the_next_record(
     writer.write("request")
 
 
+async def test_S45_a_head_that_comes_late_does_not_replace_a_later_one(log: Log) -> None:
+    writer = log.open(durability="machine")
+    writer.write("request")
+    early = writer._link
+    writer.write("request")
+    writer._save_head()
+    writer._write_head(early, False)
+    assert head_seq(log) == 2
+
+
 async def test_S45_traffic_while_the_head_is_saved_is_in_the_next_one(log: Log) -> None:
     writer = log.open(durability="machine")
     for _ in range(40):

@@ -2,11 +2,16 @@
 
 import base64
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 Row = list[list[str]]
 """For each character of a form, its spellings; hex digits of escapes in lower case."""
 
+LONGEST = len("\\u005c\\u0022")
+"""Characters of the longest spelling."""
 
+
+@cache
 def spellings(char: str) -> list[str]:
     """Every way to write one ASCII character."""
     escapes = [f"u{ord(char):04x}", *(char for _ in range(char in '"\\/'))]
@@ -22,6 +27,7 @@ def nested(rest: str) -> Iterator[str]:
     return (slash + tail for slash in ("\\\\", "\\u005c") for tail in tails)
 
 
+@cache
 def rows(value: str) -> list[Row]:
     """Every form of an ASCII value."""
     digits = [sorted({digit, digit.upper()}) for digit in value.encode().hex()]
@@ -42,8 +48,13 @@ def base64_chars(value: bytes, offset: int) -> list[list[str]]:
 
 def begins(text: str, spelling: str) -> bool:
     """Whether `text` begins with `spelling`, hex digits of an escape in either case."""
-    return len(text) >= len(spelling) and all(
-        a == b or (len(spelling) > 1 and b in "abcdef" and a == b.upper()) for a, b in zip(text, spelling, strict=False)
+    return (
+        len(text) >= len(spelling)
+        and text[:1] == spelling[:1]
+        and all(
+            a == b or (len(spelling) > 1 and b in "abcdef" and a == b.upper())
+            for a, b in zip(text, spelling, strict=False)
+        )
     )
 
 
@@ -51,11 +62,12 @@ def walk(row: Row, text: str, start: int) -> tuple[int, bool]:
     """Where the longest spelling of `row` at `start` ends (0: none), and whether more text could change that."""
     undecided, places = False, {start}
     for unit in row:
-        rests = {place: text[place:] for place in places}
-        undecided |= any(
-            len(rest) < len(one) and begins(rest, one[: len(rest)]) for rest in rests.values() for one in unit
-        )
+        rests = {place: text[place : place + LONGEST] for place in places}
+        short = [rest for rest in rests.values() if len(rest) < LONGEST]
+        undecided |= any(len(rest) < len(one) and begins(rest, one[: len(rest)]) for rest in short for one in unit)
         places = {place + len(one) for place, rest in rests.items() for one in unit if begins(rest, one)}
+        if not places:
+            break
     return max(places, default=0), undecided
 
 

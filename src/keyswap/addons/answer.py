@@ -63,8 +63,10 @@ def reason_phrase(refusal: Refusal) -> str:
     return "".join(char if " " <= char <= "~" else "?" for char in text + where)
 
 
-def response(refusal: Refusal, request_id: str, *, dialect: Dialect = "", close: bool = False) -> http.Response:
-    """The whole answer. `close`: the client is still sending a body that nobody will read."""
+def response(
+    refusal: Refusal, request_id: str, *, dialect: Dialect = "", close: bool = False, bodiless: bool = False
+) -> http.Response:
+    """The whole answer. `close`: the client is still sending a body that nobody will read. `bodiless`: it is for HEAD."""
     status = refusal.code.status
     headers = [
         (b"Content-Type", b"application/json"),
@@ -82,6 +84,8 @@ def response(refusal: Refusal, request_id: str, *, dialect: Dialect = "", close:
         headers.append((b"Connection", b"close"))
     content = body(refusal, request_id, dialect)
     headers.append((b"Content-Length", b"%d" % len(content)))
+    if bodiless:
+        content = b""
     return http.Response(
         b"HTTP/1.1", status, reason_phrase(refusal).encode("ascii"), http.Headers(headers), content, None, 0.0, 0.0
     )

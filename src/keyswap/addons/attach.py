@@ -59,6 +59,10 @@ class Lifecycle:
         """Refuse options that would record keys, whenever they are set."""
         refuse_unsafe(self.attached.manager.master.options)
 
+    def client_disconnected(self, client: Client) -> None:
+        """Leave no upstream open behind a client."""
+        self.attached.manager.close_rest(client)
+
     def done(self) -> None:
         """Write that we ended."""
         try:

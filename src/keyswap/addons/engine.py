@@ -91,10 +91,7 @@ def _reading_strictly(original: Callable[..., Any], watch: Watch) -> Callable[..
         if isinstance(event, events.DataReceived):
             problem = _head_problem(self, watch)
             if problem is not None:
-                request_id = watch.new_id()
-                watch.on_unreadable(self.conn, problem, request_id)
-                raw = http1.assemble_response(answer.response(problem, request_id, close=True))
-                yield commands.SendData(self.conn, raw)
+                yield commands.SendData(self.conn, _told(self.conn, problem, watch))
                 yield commands.CloseConnection(self.conn)
                 self.state = self.done
                 return
@@ -103,9 +100,27 @@ def _reading_strictly(original: Callable[..., Any], watch: Watch) -> Callable[..
             watch.on_partial_head(self.conn, False)
             yield commands.CloseConnection(self.conn)
             return
-        yield from original(self, event)
+        # None of the commands of a reader of heads waits for an answer, so they can be looked at in passing.
+        for command in original(self, event):
+            if isinstance(command, commands.SendData) and self.request is None:
+                command = commands.SendData(self.conn, _told(self.conn, _UNREADABLE, watch))
+            yield command
 
     return read_headers
+
+
+_UNREADABLE = Refusal(
+    Code.AMBIGUOUS, "the request line or a header cannot be read", "send plain HTTP/1.1, a CONNECT as host:port"
+)
+"""What the engine's own parser refuses; its words quote the bytes."""
+
+
+def _told(client: Any, problem: Refusal, watch: Watch) -> bytes:
+    """The answer to bytes that never became a request, which is recorded first (S46)."""
+    request_id = watch.new_id()
+    watch.on_unreadable(client, problem, request_id)
+    raw: bytes = http1.assemble_response(answer.response(problem, request_id, close=True))
+    return raw
 
 
 def _head_problem(self: Any, watch: Watch) -> Refusal | None:

@@ -18,6 +18,9 @@ from keyswap.settings import Settings
 STARTUP_LIMIT = 20.0
 """Seconds a listener may take to come up."""
 
+CLOSING_LIMIT = 2.0
+"""Seconds for connections that were told to close, and for their records."""
+
 
 @dataclass(slots=True)
 class Proxy:
@@ -61,7 +64,9 @@ class Proxy:
         for handler in list(self.server.connections.values()):
             if handler.client in handler.transports:
                 handler.close_connection(handler.client)
-        await asyncio.sleep(0)
+        deadline = asyncio.get_running_loop().time() + CLOSING_LIMIT
+        while self.server.connections and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)  # each writes its last record as it ends
         self.master.shutdown()
         await asyncio.wait([self.task], timeout=10)
 

@@ -108,7 +108,11 @@ class Release:
         if flow.error is None:
             flow.request.stream = False
             flow.response = answer.response(
-                refusal, request_id, dialect=dialect, close=has_body and not flow.request.is_http2
+                refusal,
+                request_id,
+                dialect=dialect,
+                close=has_body and not flow.request.is_http2,
+                bodiless=flow.request.method == "HEAD",
             )
 
     def _dialect(self, flight: Flight | None) -> answer.Dialect:

@@ -127,7 +127,7 @@ class StrictAddonManager(addonmanager.AddonManager):
                 self.abort(data.client_conn, data.server_conn)
             data.request.stream = False
             data.metadata.pop("keyswap.released", None)
-            data.response = answer.response(_FAILED, "", close=True)
+            data.response = answer.response(_FAILED, "", close=True, bodiless=data.request.method == "HEAD")
         elif name == "responseheaders" and isinstance(data, http.HTTPFlow):
             self.abort(data.client_conn, data.server_conn)
             if data.killable:
@@ -160,6 +160,18 @@ class StrictAddonManager(addonmanager.AddonManager):
         for connection in (*others, client):
             if connection in handler.transports:
                 asyncio.get_running_loop().call_soon(_close, handler, connection)
+
+    def close_rest(self, client: Connection) -> None:
+        """Close the upstream connections that a client which has gone leaves open.
+
+        The engine cancels their handlers, but one that is cancelled twice ends without closing its connection, which
+        then stays open for good.
+        """
+        server = self.get("proxyserver")
+        handler = server.connections.get(client.id) if server is not None else None
+        for connection, io in list(handler.transports.items()) if handler is not None else ():
+            if connection is not client and io.writer is not None:
+                io.writer.transport.abort()
 
     def trigger(self, event: hooks.Hook) -> None:
         """Call an event's handlers in a synchronous context; used by the engine for options."""

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 
-from keyswap.audit.chain import Link, append
+from keyswap.audit.chain import GENESIS, Link, append
 from keyswap.audit.checkpoint import checkpoint_statement, read_head, sync_directory, write_head
 from keyswap.audit.file import LogFile, lock
 from keyswap.audit.names import failed, head_path, rotated_path, worker_path
@@ -28,6 +29,8 @@ from keyswap.errors import AuditError
 
 _CHECKPOINT_RECORDS = 1000
 _CHECKPOINT_SECONDS = 60.0
+_CARRIED = 8
+"""Notes of repairs that wait for the next record; a disk that fails again and again adds no more."""
 
 
 class AuditWriter:
@@ -56,6 +59,7 @@ class AuditWriter:
         self._masker = masker
         self._durable = durability == "machine"
         self._signer = Signer.open(Path(state_dir))
+        self._headed, self._head_failed, self._head_lock = GENESIS, False, Lock()
         self._lock = lock(self.path)
         try:
             self._open()
@@ -201,7 +205,7 @@ class AuditWriter:
         known = Known(self._link, exact=True, size=self._file.size)
         recovered = recover(self.path, known, timestamp(self._clock()))
         self._file = recovered.file
-        self._carried = (*self._carried, *recovered.notes)
+        self._carried = (*self._carried, *recovered.notes)[-_CARRIED:]
         self._sync_names()
         # If records were lost, the head alone tells a start after a crash that the gap is known.
         self._save_head()
@@ -229,8 +233,11 @@ class AuditWriter:
 
     def _write_head(self, link: Link, closed: bool) -> None:
         ts = timestamp(self._clock())
-        write_head(self.path, self._signer, link, ts, closed=closed, durable=self._durable)
-        self._headed, self._head_failed = link, False
+        with self._head_lock:
+            # The thread may come late, after a repair has stated more.
+            if link.seq >= self._headed.seq:
+                write_head(self.path, self._signer, link, ts, closed=closed, durable=self._durable)
+            self._headed, self._head_failed = max(link, self._headed, key=lambda end: end.seq), False
 
     def _refresh_head(self) -> None:
         """The timer's call. A head that cannot be replaced refuses the next record, so that somebody notices."""
