@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -57,8 +58,7 @@ class Street:
     async def house(self, name: str) -> FixedHouse:
         if self._house is None or self._name != name:
             await self._open.aclose()
-            folder = self._folder / name
-            folder.mkdir()
+            folder = Path(mkdtemp(dir=self._folder))
             provider = self._open.enter_context(Provider(folder / "provider"))
             with free_port() as own:
                 marks = {"closed": f"127.0.0.1:{self._closed}", "own": f"127.0.0.1:{own}"}

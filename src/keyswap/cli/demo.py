@@ -25,6 +25,7 @@ from keyswap.cli import options
 from keyswap.cli.output import out
 from keyswap.cli.provider import HOST, PORT, Provider
 from keyswap.cli.serve import prepare_process
+from keyswap.errors import SettingsError
 from keyswap.settings import Listen, Settings
 
 if TYPE_CHECKING:
@@ -69,7 +70,12 @@ def demo(
 
 async def _provider_alone(certs_dir: Path) -> None:
     provider = Provider(REAL_KEY)
-    port = await provider.start(certs_dir)
+    try:
+        port = await provider.start(certs_dir)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on 127.0.0.1:{PORT} ({type(error).__name__})", "end the process that listens there"
+        ) from None
     out.print(f"the provider {HOST} answers on 127.0.0.1:{port}; Ctrl-C ends it")
     await _until_told()
 
@@ -81,7 +87,7 @@ async def _demo(folder: Path, *, once: bool) -> None:
     provider = Provider(REAL_KEY)
     port = await provider.start(folder / "ca", 0)
     settings = _settings(folder, port, 0 if once else PREFERRED_PORT)
-    log.configure(level=logging.WARNING)
+    log.configure(level=logging.ERROR)  # the policy's warning about its fixed placeholder is meant for real ones
     try:
         async with running_proxy(_free(settings), os.environ) as proxy:
             shown = await asyncio.to_thread(_one_request, proxy.address, folder / "ca" / "ca.pem")

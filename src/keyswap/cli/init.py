@@ -39,14 +39,21 @@ def init(
     path = (output or config_home(os.environ) / "keyswap" / "policy.yaml").absolute()
     if path.exists() and not force:
         raise PolicyError(f"{path} is there already", "use --force to overwrite it, or --output for another place")
+    try:
+        _write(path, text)
+    except OSError as error:
+        raise PolicyError(f"{path} cannot be written ({type(error).__name__})", "use --output, or --stdout") from None
+    out.print(f"wrote {path}:")
+    print(text, end="")
+    err.print(f"next: keyswap ca init, then keyswap serve --policy {path}")
+
+
+def _write(path: Path, text: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.touch(mode=0o600)
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
-    out.print(f"wrote {path}:")
-    print(text, end="")
-    err.print(f"next: keyswap ca init, then keyswap serve --policy {path}")
 
 
 def keys_in(environ: Mapping[str, str]) -> dict[str, tuple[str, Preset]]:

@@ -118,8 +118,11 @@ async def _announce(proxy: "Proxy", settings: Settings, status: Status) -> dict[
 
 def _write_ready(path: Path, addresses: dict[str, str]) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps({**addresses, "pid": os.getpid()}) + "\n")
-    draft.replace(path)
+    try:
+        draft.write_text(json.dumps({**addresses, "pid": os.getpid()}) + "\n")
+        draft.replace(path)
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be written ({type(error).__name__})", "name another --ready-file") from None
 
 
 def ready(proxy: "Proxy") -> dict[str, bool]:

@@ -9,6 +9,7 @@ import typer
 
 from keyswap.cli import options
 from keyswap.cli.output import as_json, duration, err, out, table
+from keyswap.credentials import read_token
 from keyswap.errors import IdentityError
 from keyswap.identity.sessions import Sessions
 from keyswap.identity.ttl import parse_ttl
@@ -135,7 +136,7 @@ def env(
     state = State.open(settings.state_dir)
     session, token = _find(state, loaded, name)
     if token_file is not None:
-        token = token_file.read_text(encoding="ascii").strip()
+        token = read_token(f"file:{token_file.absolute()}", environ=os.environ)
     found = _variables(state, loaded, session, proxy_url(_proxy(proxy), token), settings.certs_dir)
     if format == "json":
         as_json(found)
@@ -145,7 +146,6 @@ def env(
 
 def _find(state: State, policy: "Policy", name: str) -> "tuple[Session, str]":
     """The session of that name, and its token where the policy knows it."""
-    from keyswap.credentials import read_token
     from keyswap.exchange import Session, SessionId
     from keyswap.identity.standing import seed_of
 
