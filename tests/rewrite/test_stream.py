@@ -191,6 +191,15 @@ def test_S26_an_empty_chunk_changes_nothing() -> None:
     assert through({KEY: "#"}, ["", KEY[:9], "", KEY[9:], ""]) == ("#".ljust(len(KEY), "*"), 1)
 
 
+def test_S27_escapes_far_apart_are_each_looked_at() -> None:
+    escaped = quote(AWKWARD, safe="").replace("r", "%72")
+    text = "".join(f"{'.' * gap}%73%2d{'.' * gap}{escaped}" for gap in (0, 3, 500, 2000))
+    out, count = through({AWKWARD: "#", KEY: "#"}, [text])
+    assert count == 4
+    assert out == text.replace(escaped, "#".ljust(len(escaped), "*"))
+
+
+@settings(deadline=None, max_examples=20)
 @given(st.integers(1, 60))
 def test_S26_long_runs_of_what_may_be_an_escape_are_walked_in_bounded_time(run: int) -> None:
     """Each backslash may be one character or half of one; a naive walk tries every way to pair them."""

@@ -66,7 +66,7 @@ def reason_phrase(refusal: Refusal) -> str:
 def response(
     refusal: Refusal, request_id: str, *, dialect: Dialect = "", close: bool = False, bodiless: bool = False
 ) -> http.Response:
-    """The whole answer. `close`: the client is still sending a body that nobody will read. `bodiless`: it is for HEAD."""
+    """The whole answer. `close`: the client goes on sending a body that nobody reads. `bodiless`: it answers HEAD."""
     status = refusal.code.status
     headers = [
         (b"Content-Type", b"application/json"),

@@ -85,6 +85,7 @@ def attach(master: Master, runtime: Runtime) -> Attached:
     lifecycle = Lifecycle(attached)
     ours = (*chain.addons, lifecycle)
     manager.on_failure = chain.recorder.failed
+    manager.respond = chain.release.failed_here
     StrictAddonManager.take_over(manager, ours)
     for addon in ours:
         manager.add(addon)
@@ -116,6 +117,7 @@ def _watch(runtime: Runtime, chain: Chain) -> engine.Watch:
         on_unreadable=unreadable,
         on_partial_head=partial,
         new_id=runtime.new_id,
+        on_failure=chain.release.failed_below,
     )
 
 

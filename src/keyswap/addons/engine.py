@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import h11
 from mitmproxy import http
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy import server as proxy_server
 from mitmproxy.proxy.layers import http as http_layer
 from mitmproxy.proxy.layers.http import _http1, _http2
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
 from mitmproxy.proxy.layers.http._hooks import HttpResponseHeadersHook
 
-from keyswap.addons import answer
+from keyswap.addons import answer, framing, pressure
+from keyswap.addons.failures import answering_failures
 from keyswap.errors import Error
 from keyswap.exchange import Code, Refusal
 from keyswap.rewrite.raw import check_raw_head
@@ -46,6 +47,8 @@ class Watch:
     on_partial_head: Callable[[Any, bool], None]
     """Told (client connection, whether an unfinished head is waiting)."""
     new_id: Callable[[], str]
+    on_failure: Callable[[http.HTTPFlow], http.Response]
+    """The answer to a request that the engine gives up."""
 
 
 def install(watch: Watch) -> Callable[[], None]:
@@ -66,10 +69,22 @@ def install(watch: Watch) -> Callable[[], None]:
     # The parsed head has lost what S12 asks about, and has no limit of its own (S16).
     replace(_http1.Http1Server, "read_headers", _reading_strictly(_http1.Http1Server.read_headers, watch))
     replace(_http1.Http1Client, "read_headers", _reading_bounded(_http1.Http1Client.read_headers, watch))
-    # Trailers make the engine raise and hang (S29).
-    replace(_http1, "make_body_reader", _without_trailers(_http1.make_body_reader))
+    # The translation between HTTP/2 and HTTP/1, and what is no final answer (S9, S12, S29).
+    client, server = _http1.Http1Client, _http1.Http1Server
+    replace(client, "send", framing.sending_framed(client.send))
+    replace(client, "read_headers", framing.reading_final_answers(client.read_headers))
+    replace(server, "send", framing.sending_no_trailers(server.send))
+    replace(_http1, "make_body_reader", framing.reading_bounded_chunks(_http1.make_body_reader))
+    # Whoever does not take what was sent makes the sender wait (S38).
+    held = pressure.Pressure()
+    replace(_http2.Http2Connection, "__init__", held.remembering(_http2.Http2Connection.__init__))
+    handler = proxy_server.ConnectionHandler
+    replace(handler, "drain_writers", held.draining(handler.drain_writers))
+    first = _http1.Http1Connection
+    replace(first, "wait", pressure.waiting_bounded(first.wait, watch.head_limit))
     # A refusal is answered before the body is read, and the body is thrown away (S38).
     stream = http_layer.HttpStream
+    replace(stream, "_handle_event", answering_failures(stream._handle_event, watch.on_failure))
     replace(stream, "state_wait_for_request_headers", _answering_early(stream.state_wait_for_request_headers))
 
     def undo_all() -> None:
@@ -182,33 +197,6 @@ def _reading_bounded(original: Callable[..., Any], watch: Watch) -> Callable[...
     return read_headers
 
 
-class _TrailerlessReader:
-    """h11's chunked reader, with the trailers of a message dropped."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __call__(self, buffer: Any) -> Any:
-        return _dropped(self._inner(buffer))
-
-    def read_eof(self) -> Any:
-        return _dropped(self._inner.read_eof())
-
-
-def _dropped(event: Any) -> Any:
-    if isinstance(event, h11.EndOfMessage) and event.headers:
-        return h11.EndOfMessage()
-    return event
-
-
-def _without_trailers(original: Callable[[int | None], Any]) -> Callable[[int | None], Any]:
-    def make_body_reader(expected_size: int | None) -> Any:
-        reader = original(expected_size)
-        return _TrailerlessReader(reader) if expected_size is None else reader
-
-    return make_body_reader
-
-
 def _answering_early(original: Callable[..., Any]) -> Callable[..., Commands]:
     def state_wait_for_request_headers(self: Any, event: Any) -> Commands:
         yield from original(self, event)
@@ -220,6 +208,8 @@ def _answering_early(original: Callable[..., Any]) -> Callable[..., Commands]:
         yield HttpResponseHeadersHook(self.flow)
         if not (yield from self.check_killed(True)):
             yield from self.send_response()
+            # What came while the hook ran is still to be thrown away; `state_done` would raise on it.
+            self.client_state = self.state_errored
 
     return state_wait_for_request_headers
 
@@ -230,8 +220,14 @@ def contract() -> Iterator[tuple[Any, str]]:
         (_http1, "make_error_response"),
         (_http1, "make_body_reader"),
         (_http1.Http1Server, "read_headers"),
+        (_http1.Http1Server, "send"),
         (_http1.Http1Client, "read_headers"),
+        (_http1.Http1Client, "send"),
+        (_http1.Http1Connection, "wait"),
+        (_http2.Http2Connection, "__init__"),
+        (proxy_server.ConnectionHandler, "drain_writers"),
         (_http2, "format_error"),
+        (http_layer.HttpStream, "_handle_event"),
         (http_layer.HttpStream, "state_wait_for_request_headers"),
         (http_layer.HttpStream, "state_consume_request_body"),
         (http_layer.HttpStream, "send_response"),

@@ -11,6 +11,7 @@ from mitmproxy.certs import Cert, CertStoreEntry
 from mitmproxy.proxy.context import Context
 
 from keyswap.certs.leaf import Issuer, Leaf
+from keyswap.policy.hosts import HostError, canonical_host
 
 KEPT = 1024
 """Certificates kept; the one used longest ago is dropped first."""
@@ -44,5 +45,13 @@ class Leaves:
     @staticmethod
     def _names(context: Context) -> tuple[str, ...]:
         address = context.server.address
-        named = (address[0] if address else None, context.client.sni)
+        named = (address[0] if address else None, _readable(context.client.sni))
         return tuple(dict.fromkeys(name for name in named if name)) or (UNKNOWN,)
+
+
+def _readable(sni: str | None) -> str | None:
+    """The server name in canonical form. One that is no name gets no certificate, and its requests a refusal (S1)."""
+    try:
+        return canonical_host(sni) if sni is not None else None
+    except HostError:
+        return None

@@ -5,6 +5,7 @@ One task looks at all connections once a second. Silence on a whole connection i
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from mitmproxy import ctx
@@ -12,6 +13,8 @@ from mitmproxy.connection import Client
 
 from keyswap.addons.flight import Clients, ClientState, flight_of
 from keyswap.addons.runtime import Runtime
+
+logger = logging.getLogger(__name__)
 
 PERIOD = 0.5
 """Seconds between two looks; a limit is at most so much late."""
@@ -38,7 +41,11 @@ class Limits:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(PERIOD)
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # a look that fails must not be the last one (S30)
+                self.runtime.metrics.hook_failures.inc()
+                logger.error("the look at limits failed: %s", type(error).__name__)
 
     def look(self) -> None:
         """Look once."""

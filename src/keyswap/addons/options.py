@@ -59,6 +59,7 @@ def safe_options(runtime: Runtime, available: Options) -> Mapping[str, Any]:
         "cert_passphrase": runtime.ca_passphrase.decode("ascii") if runtime.ca_passphrase else None,
         "connection_strategy": "lazy",
         "rawtcp": False,
+        "websocket": False,
         "http3": False,
         "flow_detail": 0,
         "termlog_verbosity": "info",

@@ -10,9 +10,10 @@ from mitmproxy.addons import core, disable_h2c, next_layer, proxyserver, tlsconf
 from mitmproxy.options import Options
 
 from keyswap.addons.attach import Attached, attach
+from keyswap.addons.engine import EngineError
 from keyswap.addons.runtime import Runtime
 from keyswap.addons.startup import own_names, start
-from keyswap.errors import SettingsError
+from keyswap.errors import Error, SettingsError
 from keyswap.settings import Settings
 
 STARTUP_LIMIT = 20.0
@@ -123,6 +124,13 @@ async def _listening(proxy: Proxy, settings: Settings) -> None:
                     break
                 _raise_failed_listener(server, settings)
                 await asyncio.sleep(0.005)
+    failure = proxy.attached.manager.start_failure
+    if failure is not None:
+        raise (
+            failure
+            if isinstance(failure, Error)
+            else EngineError(f"the start failed ({type(failure).__name__})", "look at the log")
+        )
     if proxy.task.done() or not server.listen_addrs():
         raise SettingsError(f"cannot listen on {settings.listen}", "choose another address with --listen")
 

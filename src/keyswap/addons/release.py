@@ -8,7 +8,7 @@ from mitmproxy import http
 
 from keyswap.addons import answer
 from keyswap.addons.flight import Flight, flight_of
-from keyswap.addons.record import Recorder
+from keyswap.addons.record import FAILED, Recorder
 from keyswap.addons.runtime import Runtime
 from keyswap.errors import AuditError
 from keyswap.exchange import Code, Refusal
@@ -17,7 +17,12 @@ from keyswap.rewrite.read import declared_length
 RELEASED = "keyswap.released"
 """Set in a flow's metadata by this step only; the dial hook asks for it."""
 
-_INCOMPLETE = Refusal(Code.INTERNAL, "an internal error stopped this request", "look at the proxy's log")
+_UPSTREAM = Refusal(
+    Code.UPSTREAM_FAILED,
+    "the upstream could not be reached, or its answer could not be read",
+    "try again, and look at the proxy's audit for this request id",
+)
+_NO_DESTINATION = Refusal(Code.AMBIGUOUS, "the request names no destination", "send a Host header")
 _NO_AUDIT = Refusal(Code.AUDIT_UNAVAILABLE, "the audit cannot be written", "look at the proxy's disk and log")
 
 
@@ -60,6 +65,35 @@ class Release:
             return
         self._let_go(flow, flight)
 
+    def failed_here(self, flow: http.HTTPFlow) -> http.Response:
+        """The answer to a request that an internal error stopped."""
+        return self._answer(flow, self._id(flow), FAILED, close=True)
+
+    def failed_below(self, flow: http.HTTPFlow) -> http.Response:
+        """The answer where the engine itself gives a request up: the request cannot be read, or its upstream failed."""
+        flight, request_id = flight_of(flow), self._id(flow)
+        if flight is None:  # the engine found no destination, and no step has heard of this request
+            self.recorder.refused(flow, None, _NO_DESTINATION, request_id)
+            refusal = _NO_DESTINATION
+        elif flight.exchange.get("released") is not None:
+            refusal = _UPSTREAM
+        else:
+            refusal = self._refusal_of(flight)
+        return self._answer(flow, request_id, refusal, close=True)
+
+    def _id(self, flow: http.HTTPFlow) -> str:
+        flight = flight_of(flow)
+        return flight.exchange.id if flight is not None else self.runtime.new_id()
+
+    def _answer(self, flow: http.HTTPFlow, request_id: str, refusal: Refusal, *, close: bool) -> http.Response:
+        return answer.response(
+            refusal,
+            request_id,
+            dialect="" if flow.request.method == "CONNECT" else self._dialect(flight_of(flow)),
+            close=close and not flow.request.is_http2,
+            bodiless=flow.request.method == "HEAD",
+        )
+
     @staticmethod
     def _complete(flight: Flight) -> bool:
         exchange = flight.exchange
@@ -72,7 +106,7 @@ class Release:
     @staticmethod
     def _refusal_of(flight: Flight | None) -> Refusal:
         found = flight.exchange.get("refusal") if flight is not None else None
-        return found if isinstance(found, Refusal) else _INCOMPLETE
+        return found if isinstance(found, Refusal) else FAILED
 
     def _over_body_limit(self, flight: Flight) -> Refusal | None:
         limit = flight.situation.policy.limits.body
@@ -97,23 +131,15 @@ class Release:
         flow.metadata[RELEASED] = True
 
     def _refuse(self, flow: http.HTTPFlow, flight: Flight | None, refusal: Refusal) -> None:
-        request_id = flight.exchange.id if flight is not None else self.runtime.new_id()
+        request_id = self._id(flow)
         self.recorder.refused(flow, flight, refusal, request_id)
         flow.request.data.headers.pop("expect", None)  # else the engine would first ask for the body
-        connect = flow.request.method == "CONNECT"
         has_body = any(
             name.lower() in (b"content-length", b"transfer-encoding") for name, _ in flow.request.data.headers.fields
         )
-        dialect = "" if connect else self._dialect(flight)
         if flow.error is None:
             flow.request.stream = False
-            flow.response = answer.response(
-                refusal,
-                request_id,
-                dialect=dialect,
-                close=has_body and not flow.request.is_http2,
-                bodiless=flow.request.method == "HEAD",
-            )
+            flow.response = self._answer(flow, request_id, refusal, close=has_body)
 
     def _dialect(self, flight: Flight | None) -> answer.Dialect:
         ask = flight.exchange.get("ask") if flight is not None else None

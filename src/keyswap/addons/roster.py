@@ -4,6 +4,7 @@ A session that has ended loses its open connections within a second (S32), and b
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from keyswap.addons.flight import Clients
@@ -11,6 +12,8 @@ from keyswap.addons.runtime import Runtime
 from keyswap.errors import AuditError, StoreError
 from keyswap.exchange import SessionId
 from keyswap.store.interface import SessionRow
+
+logger = logging.getLogger(__name__)
 
 PERIOD = 0.25
 """Seconds between two looks."""
@@ -44,6 +47,9 @@ class Roster:
                 self.look()
             except StoreError:
                 continue  # a session that cannot be looked up is refused where it is asked about
+            except Exception as error:  # a look that fails must not be the last one (S30)
+                self.runtime.metrics.hook_failures.inc()
+                logger.error("the look at sessions failed: %s", type(error).__name__)
 
     def look(self) -> None:
         """Look once."""

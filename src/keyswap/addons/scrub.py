@@ -17,11 +17,12 @@ from keyswap.exchange import Code, Refusal
 from keyswap.rewrite.encodings import Decoder, decoder_for
 from keyswap.rewrite.scrub import Masker
 
-FRAMING = frozenset(
-    {b"content-length", b"transfer-encoding", b"connection", b"content-encoding", b"content-range", b"accept-ranges",
-     b"date", b"age", b"trailer", b"upgrade", b"keep-alive"}
-)  # fmt: skip
-"""Headers that carry framing or numbers; never scrubbed, so that framing stays right (S28)."""
+FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+"""Headers that are never scrubbed, so that framing stays right (S28). The engine has checked that nothing else is in
+them; every other header may hold whatever an upstream likes, a key included."""
+
+_CONTROLS = bytes(0x20 if byte in (0x00, 0x0A, 0x0D) else byte for byte in range(256))
+"""NUL, CR and LF become spaces in a header's value (RFC 9110, section 5.5): a client may read them as a new line."""
 
 _OUR_OWN = frozenset({b"proxy-authenticate", b"proxy-authentication-info", b"proxy-authorization"})
 """An upstream that asks for proxy credentials asks for the session token."""
@@ -67,6 +68,8 @@ class Scrub:
             return
         response.status_code, response.data.reason = ours.status_code, ours.data.reason
         response.data.headers = ours.data.headers
+        # Where the upstream's answer has no body, the engine does not ask for these words either.
+        response.data.headers.pop("content-length", None)
         words = [ours.raw_content or b""]
 
         def stream(chunk: bytes) -> list[bytes]:
@@ -77,7 +80,12 @@ class Scrub:
         response.stream = stream
 
     def _head(self, response: http.Response, masker: Masker, flight: Flight) -> None:
-        fields = [pair for pair in response.data.headers.fields if pair[0].lower() not in _OUR_OWN]
+        fields = [
+            (name, value.translate(_CONTROLS))
+            for name, value in response.data.headers.fields
+            if name.lower() not in _OUR_OWN
+        ]
+        response.data.reason = response.data.reason.translate(_CONTROLS)
         if not masker.idle:
             fields, hits = scrub_fields(fields, masker)
             response.data.reason, more = masker.field(response.data.reason)
@@ -88,8 +96,12 @@ class Scrub:
         response = flow.response
         if response is None:
             return None
+        if flow.request.method == "HEAD" or response.status_code in (204, 304):
+            return None
+        if response.headers.get("transfer-encoding", "").strip().lower() not in ("", "chunked", "identity"):
+            raise RewriteError("the answer is compressed on its way", "send no transfer coding but chunked")
         coding = ",".join(response.headers.get_all("content-encoding"))
-        if not coding or flow.request.method == "HEAD" or response.status_code in (204, 304):
+        if not coding:
             return None
         decoder = decoder_for(coding)
         if decoder is not None:
@@ -118,9 +130,17 @@ def scrub_fields(
     fields: "Iterator[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...] | list[tuple[bytes, bytes]]",
     masker: Masker,
 ) -> tuple[list[tuple[bytes, bytes]], int]:
-    """The fields with every real value overwritten, framing ones as they are; and how many were found."""
-    out, hits = [], 0
+    """The fields with every real value overwritten, framing ones as they are; and how many were found.
+
+    A field whose name holds one is left out.
+    """
+    out: list[tuple[bytes, bytes]] = []
+    fields = list(fields)
+    _, hits = masker.field(b"\n".join([name for name, _ in fields]))
+    named = hits > 0
     for name, value in fields:
+        if named and masker.field(name)[1]:
+            continue
         if name.lower() not in FRAMING:
             value, found = masker.field(value)
             hits += found

@@ -26,7 +26,16 @@ ENGINE_ADDONS = frozenset({"core", "proxyserver", "nextlayer", "tlsconfig", "dis
 
 _FAILED = Refusal(Code.INTERNAL, "an internal error stopped this request", "look at the proxy's log")
 _ANSWERABLE = frozenset({"http_connect", "requestheaders", "request"})
-_CLIENT_HOOKS = frozenset({"client_connected", "tls_clienthello", "tls_start_client", "next_layer"})
+_CLIENT_HOOKS = frozenset(
+    {
+        "client_connected",
+        "tls_clienthello",
+        "tls_start_client",
+        "tls_established_client",
+        "tls_failed_client",
+        "next_layer",
+    }
+)
 
 Handler = Callable[..., Any]
 
@@ -41,6 +50,10 @@ class StrictAddonManager(addonmanager.AddonManager):
     _table: dict[str, list[Handler]] | None = None
     probing: bool = False
     """Set by the self-test, whose failures are meant and not worth a log line."""
+    respond: Callable[[http.HTTPFlow], http.Response] | None = None
+    """Makes the answer to a request that a hook's exception has stopped."""
+    start_failure: Exception | None = None
+    """Why the start, or the end, of this chain failed."""
     on_failure: Callable[[str, Any], None] | None = None
     """Told the hook's name and what it was about, after it was failed closed."""
 
@@ -107,6 +120,8 @@ class StrictAddonManager(addonmanager.AddonManager):
                 self._failed(event, "OptionsError")
                 return
             except Exception as error:
+                if event.name in LIFECYCLE:
+                    self.start_failure = error
                 self._failed(event, type(error).__name__)
                 return
 
@@ -127,7 +142,7 @@ class StrictAddonManager(addonmanager.AddonManager):
                 self.abort(data.client_conn, data.server_conn)
             data.request.stream = False
             data.metadata.pop("keyswap.released", None)
-            data.response = answer.response(_FAILED, "", close=True, bodiless=data.request.method == "HEAD")
+            data.response = self._answer(data)
         elif name == "responseheaders" and isinstance(data, http.HTTPFlow):
             self.abort(data.client_conn, data.server_conn)
             if data.killable:
@@ -151,14 +166,27 @@ class StrictAddonManager(addonmanager.AddonManager):
             if data.killable:  # else the end of an answer, trailers included, goes out in this very turn
                 data.kill()
 
-    def abort(self, client: Connection, *others: Connection) -> None:
-        """Close these connections now; also from within a layer's turn, whose end is waited for."""
+    def _answer(self, flow: http.HTTPFlow) -> http.Response:
+        if self.respond is not None:
+            try:
+                return self.respond(flow)
+            except Exception as error:  # the answer is only words; the refusal stands
+                logger.error("the answer to a failure failed: %s", type(error).__name__)
+        return answer.response(_FAILED, "", close=True, bodiless=flow.request.method == "HEAD")
+
+    def abort(self, client: Connection, *upstreams: Connection) -> None:
+        """Close these connections: upstreams at once, the client at the end of a layer's turn that may be under way."""
         server = self.get("proxyserver")
         handler = server.connections.get(client.id) if server is not None else None
         if handler is None:
             return
-        for connection in (*others, client):
-            if connection in handler.transports:
+        for connection in (*upstreams, client):
+            io = handler.transports.get(connection)
+            if io is None:
+                continue
+            if connection is not client and io.writer is not None:
+                io.writer.transport.abort()  # what the rest of the turn writes goes nowhere
+            else:
                 asyncio.get_running_loop().call_soon(_close, handler, connection)
 
     def close_rest(self, client: Connection) -> None:

@@ -17,6 +17,7 @@ from OpenSSL import SSL
 from keyswap.addons.dial import Dialer
 from keyswap.addons.flight import Clients, ClientState, Flight
 from keyswap.addons.record import Recorder
+from keyswap.addons.release import RELEASED
 from keyswap.addons.runtime import Runtime
 from keyswap.exchange import Code, Exchange, Refusal
 from keyswap.policy.hosts import HostError, canonical_host, is_ip
@@ -109,10 +110,23 @@ class Tunnel:
         return Refusal(Code.AUTHORITY_MISMATCH, f"SNI is not {host}", "use one name for CONNECT and TLS")
 
     def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
-        """No permit, no dial; the dial guard asks once more."""
+        """No permit and nothing released, no dial; the dial guard asks for the permit once more."""
         address = data.server.address
-        if address is None or self.dialer.permitted(data.client.id, address[0], address[1]) is None:
+        permit = self.dialer.permitted(data.client.id, address[0], address[1]) if address is not None else None
+        if address is None or permit is None or not self._released(data.client, address):
             data.server.error = "not permitted"
+        else:
+            data.server.sni = address[0]  # the client's spelling may be one that the engine's TLS addon cannot take
+
+    def _released(self, client: Client, address: Any) -> bool:
+        """Whether a request that has passed the gate is to go there; what is relayed unopened has no requests."""
+        state = self.clients.of(client)
+        if state.connect is not None and state.connect.result == "passthrough":
+            return True
+        return any(
+            flow.metadata.get(RELEASED) is True and (flow.request.data.host, flow.request.data.port) == address[:2]
+            for flow in state.flights.values()
+        )
 
     def server_connect_error(self, data: server_hooks.ServerConnectionHookData) -> None:
         """The engine keeps a failure for the life of the client's connection; the next request shall try again."""

@@ -24,7 +24,7 @@ from keyswap.certs import ca
 from keyswap.cli import options
 from keyswap.cli.output import out
 from keyswap.cli.provider import HOST, PORT, Provider
-from keyswap.cli.serve import prepare_process
+from keyswap.cli.serve import PROXY_VARIABLES, prepare_process
 from keyswap.errors import SettingsError
 from keyswap.settings import Listen, Settings
 
@@ -60,6 +60,8 @@ def demo(
     certs_dir: options.CertsDir = None,
 ) -> None:
     """Show one swapped request, then stay up with lines to paste."""
+    for name in PROXY_VARIABLES:  # pip may have needed them to get here; all that is dialled here is loopback
+        os.environ.pop(name, None)
     prepare_process()
     if provider:
         asyncio.run(_provider_alone(options.certs_dir_of(certs_dir, options.state_dir_of(None))))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from keyswap.cli import options
 from keyswap.cli.output import err, out
 from keyswap.errors import PolicyError
 from keyswap.policy.presets import PRESETS, Preset
@@ -45,7 +46,9 @@ def init(
         raise PolicyError(f"{path} cannot be written ({type(error).__name__})", "use --output, or --stdout") from None
     out.print(f"wrote {path}:")
     print(text, end="")
-    err.print(f"next: keyswap ca init, then keyswap serve --policy {path}")
+    authority = options.certs_dir_of(None, options.state_dir_of(None)) / "mitmproxy-ca.pem"
+    first = "" if authority.exists() else "keyswap ca init, then "
+    err.print(f"next: {first}keyswap serve --policy {path}")
 
 
 def _write(path: Path, text: str) -> None:

@@ -172,11 +172,10 @@ def _is_zlib(data: bytes) -> bool:
 def _inflated(inner: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
     while not inner.eof:
         text = inner.decompress(data, PIECE)
-        data = inner.unconsumed_tail
-        if text:
-            yield text
-        elif not data:
+        if not text:
             return
+        yield text
+        data = inner.unconsumed_tail
 
 
 class _Brotli:
@@ -193,7 +192,7 @@ class _Brotli:
         text = self._inner.process(data, output_buffer_limit=_BROTLI_PIECE)
         while text:
             yield text
-            if self._inner.is_finished() or self._inner.can_accept_more_data():
+            if self._inner.is_finished():
                 return
             text = self._inner.process(b"", output_buffer_limit=_BROTLI_PIECE)
 

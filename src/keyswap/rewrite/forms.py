@@ -15,7 +15,7 @@ from math import prod
 UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
 """What no encoder escapes without need (RFC 3986, section 2.3), and JSON neither."""
 
-_SHORT = {'"': '"', "\\": "\\", "/": "/", "\t": "t"}
+_SHORT = {'"': '"', "\\": "\\", "/": "/", "\b": "b", "\f": "f", "\t": "t"}
 """Characters with a short escape in JSON (RFC 8259, section 7). CR and LF cannot stand in a value (S25)."""
 
 _OUTER = {"\\": ("\\\\", "\\u005c"), '"': ('\\"', "\\u0022"), "/": ("/", "\\/")}
