@@ -60,7 +60,7 @@ def rows(text: str) -> Iterator[list[str]]:
         found = ROW.match(line)
         head = at + 1 < len(lines) and lines[at + 1].startswith("|---")
         if found and not head and not line.startswith("|---"):
-            yield [cell.strip() for cell in found[1].split(" | ")] if " | " in found[1] else [found[1].strip()]
+            yield [cell.strip() for cell in found[1].split("|")]
 
 
 def marked(name: str) -> str:
@@ -85,12 +85,15 @@ def test_the_precedence_table_is_the_one_of_decide() -> None:
 def test_every_variable_of_the_code_is_in_the_readme_and_the_other_way_round() -> None:
     name = re.compile(r"\bKEYSWAP_[A-Z0-9]+(?:_[A-Z0-9]+)*\b")
     used = {found for path in CODE for found in name.findall(path.read_text())}
-    assert used == terms(section(page("README.md"), "Settings")) & set(name.findall(page("README.md")))
-    assert set(name.findall(page("README.md"))) == used
+    listed = section(page("README.md"), "Settings")
+    assert set(name.findall(listed)) == set(name.findall(page("README.md"))) == used
 
 
 def test_every_option_of_the_door_is_in_the_readme_and_the_other_way_round() -> None:
-    assert set(re.findall(r"\bkeyswap_[a-z_]+\b", page("README.md"))) == set(OPTIONS)
+    settings = [cells for cells in rows(section(page("README.md"), "Settings")) if len(cells) == 5]
+    listed = {term for cells in settings for term in terms(cells[3])}
+    assert listed == set(OPTIONS)
+    assert set(re.findall(r"--set (keyswap_\w+)", page("README.md"))) <= listed
 
 
 def commands() -> dict[str, set[str]]:
@@ -137,7 +140,7 @@ def test_every_policy_key_is_in_the_readme_and_the_other_way_round(title: str) -
 
 
 def test_every_part_of_the_policy_has_its_table() -> None:
-    parts = {getattr(schema, name) for name in schema.__all__ if name not in ("json_schema", "Matcher")}
+    parts = {getattr(schema, name) for name in schema.__all__ if name not in ("json_schema", "Part", "Matcher")}
     assert parts == {part for those in KEYS_OF.values() for part in those}
 
 
@@ -216,20 +219,21 @@ def test_every_path_that_architecture_names_exists() -> None:
     assert [path for path in sorted(named) if not ((ROOT / path).exists() or (SOURCE / path).exists())] == []
 
 
-def test_architecture_names_every_room_and_security_every_requirement_that_a_test_bears() -> None:
+def test_architecture_names_every_room() -> None:
     rooms = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
     assert {f"{room}/" for room in rooms} <= terms(page("ARCHITECTURE.md"))
+
+
+def test_security_promises_what_tests_show_and_nothing_else() -> None:
+    """By the ids in their names; one that no test bears is not promised yet."""
     borne = {
         found
         for path in (ROOT / "tests").rglob("test_*.py")
         for name in re.findall(r"\bdef (test_S\d+(?:_S\d+)*)", path.read_text(encoding="utf-8"))
         for found in re.findall(r"S\d+", name)
     }
-    assert borne <= promised()
-
-
-def promised() -> set[str]:
-    return {cells[0] for cells in rows(section(page("SECURITY.md"), "What is promised"))}
+    promised = {cells[0] for cells in rows(section(page("SECURITY.md"), "What is promised"))}
+    assert borne == promised
 
 
 def test_security_names_the_versions_that_the_lock_raises() -> None:

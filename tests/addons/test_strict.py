@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -175,8 +175,9 @@ async def test_S30_an_exception_on_the_way_back_ends_the_connection(house: House
     assert house.key not in seen
     assert house.key.decode() not in log.getvalue()
     [ended] = news.records("response")
-    assert ended["upstream"]["error"]
-    await _keys_seen_after(house, session)
+    assert "error" in ended["upstream"] or hook == "response"  # Record had its turn before
+    house.provider.recorder.forget()
+    assert house.key in await _keys_seen_after(house, session)
 
 
 async def test_S30_an_exception_at_the_end_of_a_streamed_request_ends_both_sides(house: House) -> None:
@@ -286,7 +287,7 @@ async def test_S30_a_step_that_is_missing_releases_nothing(house: House, step: s
 
 
 async def test_S30_without_the_gate_nothing_is_dialled_either(house: House) -> None:
-    """Release leaves: the placeholder is still in the head, and the dial guard has its permit; so the rest must hold."""
+    """Without Release the placeholder is still in the head, and the dial guard has its permit; the rest must hold."""
     session = house.mint()
     [release] = [one for one in house.running.attached.chain.addons if isinstance(one, Release)]
     manager = house.running.attached.manager
@@ -413,11 +414,6 @@ def a_provider(tmp_path: Path) -> Iterator[Any]:
         yield running
 
 
-@pytest.fixture
-async def nothing_open(house: House) -> AsyncIterator[None]:
-    yield
-
-
 async def test_S30_a_failing_selftest_is_no_start(
     tmp_path_factory: pytest.TempPathFactory, a_provider: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -428,7 +424,7 @@ async def test_S30_a_failing_selftest_is_no_start(
 
     monkeypatch.setattr(attach, "check_fails_closed", fails)
     second = House(tmp_path_factory.mktemp("second"), a_provider)
-    with logged(), pytest.raises(Exception, match="start"):
+    with logged(), pytest.raises(EngineError, match="self-test"):
         async with second:
             pass
     assert second.proxy is None

@@ -16,9 +16,12 @@ from typing import Any
 
 from mitmproxy.proxy import mode_servers
 
+from keyswap import log
 from keyswap.exchange import Authority, Code, Refusal
 from keyswap.policy import addresses
 from keyswap.policy.model import Address, Entry
+
+logger = log.get(__name__)
 
 FRESH_FOR = 30.0
 """Seconds for which a connection's checked addresses are used for a new dial; older ones are resolved and checked anew,
@@ -80,9 +83,11 @@ class Dialer:
         for address in found:
             why = addresses.refusal_of(address, private=entry.private, pin=entry.pin)
             if why is not None:
+                # Which address that is, the log says: a sandbox must not map our network by asking for names.
+                logger.warning("address_denied", host=authority.host, what=why)
                 return Refusal(
                     Code.ADDRESS_DENIED,
-                    f"{authority.host} resolves to an address that is not public ({why})",
+                    f"{authority.host} resolves to an address that is not public",
                     "if that is meant, open its range with private: [...] on the entry",
                     entry.rule,
                 )

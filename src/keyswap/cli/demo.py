@@ -170,7 +170,7 @@ def _lines_to_paste(proxy: "Proxy", folder: Path) -> None:
     lines = {
         "swap a key": f"{curl} -H 'X-Api-Key: {PLACEHOLDER}' https://{HOST}/v1/messages",
         "watch a stream being scrubbed": f"{curl} -N -H 'X-Api-Key: {PLACEHOLDER}' https://{HOST}/v1/stream",
-        "be refused": f"{curl} https://api.other.example/",
+        "be refused": f"{curl} -i https://api.other.example/",
         "see what was done": f"{_command()} audit show {shlex.quote(str(folder / 'state' / 'audit.jsonl'))}",
         "prove it": f"{_command()} audit verify {shlex.quote(str(folder / 'state' / 'audit.jsonl'))}"
         f" --state-dir {shlex.quote(str(folder / 'state'))}",
