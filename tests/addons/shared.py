@@ -104,8 +104,12 @@ async def ask(
     body: bytes = b"",
     version: Version = "http/1.1",
     sni: str | None = None,
+    announced: bool = True,
 ) -> Asked:
-    """Ask for a URL as it stands: CONNECT and TLS for https, absolute-form for http. A Host given replaces ours."""
+    """Ask for a URL as it stands: CONNECT and TLS for https, absolute-form for http. A Host given replaces ours.
+
+    `announced` False: on HTTP/2, a body without Content-Length.
+    """
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
     scheme, authority, path = _split(url)
     token = session.token if session else None
@@ -119,6 +123,7 @@ async def ask(
         await wire.tls(name, [version])
         relayed = _is_of(wire, house)
         if version == H2:
+            pairs += [("content-length", str(len(body)))] if body and announced else []
             answer = await (await Wire2.start(wire)).request(method, path, authority, _lower(pairs), body)
         else:
             answer = await wire.request(method, path, *_host(authority, pairs), body)

@@ -80,7 +80,9 @@ async def test_S1_another_host_is_refused(house: House, session: Minted, news: N
 
 
 @pytest.mark.parametrize("host", [HOST, f"{HOST}:443", f"{HOST}.", HOST.upper(), f"{HOST.title()}.:443"])
-async def test_S1_another_spelling_of_the_host_is_no_mismatch(house: House, session: Minted, news: News, host: str) -> None:
+async def test_S1_another_spelling_of_the_host_is_no_mismatch(
+    house: House, session: Minted, news: News, host: str
+) -> None:
     async with house.tunnel(HOST, session) as wire:
         assert_swapped(await wire.request("GET", "/echo", host, [key(session)]), house)
 
@@ -155,7 +157,9 @@ async def test_S1_another_spelling_of_the_server_name_is_no_mismatch(
 
 async def said(wire: Wire, alpn: str, host: str, session: Minted) -> WireResponse:
     if alpn == "h2":
-        return await (await Wire2.start(wire)).request("GET", "/echo", host, [("x-api-key", session.placeholder("demo"))])
+        return await (await Wire2.start(wire)).request(
+            "GET", "/echo", host, [("x-api-key", session.placeholder("demo"))]
+        )
     return await wire.request("GET", "/echo", host, [key(session)])
 
 
@@ -179,7 +183,7 @@ async def test_S1_pipelined_requests_are_judged_one_by_one(house: House, session
     assert [received.host for received in house.provider.requests] == [HOST, HOST]
 
 
-# -- HTTP/2 -------------------------------------------------------------------------------------------------------------
+# -- HTTP/2 ----------
 
 WRONG_AUTHORITIES = {name: host for name, host in WRONG_HOSTS.items() if host}
 
@@ -266,7 +270,7 @@ async def over_h2(house: House, session: Minted, fields: list[Pair]) -> WireResp
             return None
 
 
-# -- without a tunnel -----------------------------------------------------------------------------------------------------
+# -- without a tunnel ----------
 
 
 @pytest.mark.parametrize("target", [f"https://{HOST}/echo", f"https://{HOST}:443/echo", f"https://{OTHER}/"])

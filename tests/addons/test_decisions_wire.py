@@ -17,7 +17,9 @@ from support.house import House, Minted
 
 VECTORS = yaml.safe_load((Path(__file__).parent.parent / "vectors" / "decisions.yaml").read_text("utf-8"))["policies"]
 CASES = [(name, case) for name, policy in VECTORS.items() for case in policy["cases"] if case.get("only") != "explain"]
-CREDENTIALS = sorted({name for policy in VECTORS.values() for name in yaml.safe_load(policy["text"]).get("credentials", {})})
+CREDENTIALS = sorted(
+    {name for policy in VECTORS.values() for name in yaml.safe_load(policy["text"]).get("credentials", {})}
+)
 KEYS = {f"{name.upper()}_API_KEY": f"the-real-value-of-{name}" for name in CREDENTIALS}
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,7 +28,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 def fits_h2(case: dict[str, Any]) -> bool:
     """Whether there is a request inside a tunnel, and nothing in it that HTTP/2 has no word for."""
     inside = case["url"].startswith("https:") and case["expect"].get("at") != "connect"
-    return inside and not {"Host", "Connection"} & set(case.get("headers", {})) and case["expect"]["result"] != "passthrough"
+    return (
+        inside
+        and not {"Host", "Connection"} & set(case.get("headers", {}))
+        and case["expect"]["result"] != "passthrough"
+    )
 
 
 ASKED = [(name, case, version) for name, case in CASES for version in (H1, H2) if version == H1 or fits_h2(case)]
@@ -76,7 +82,9 @@ async def street(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stre
 @pytest.mark.parametrize(
     ("name", "case", "version"), [pytest.param(n, c, v, id=f"{n}: {c['name']} ({v})") for n, c, v in ASKED]
 )
-async def test_the_wire_answers_as_explain_does(street: Street, name: str, case: dict[str, Any], version: Version) -> None:
+async def test_the_wire_answers_as_explain_does(
+    street: Street, name: str, case: dict[str, Any], version: Version
+) -> None:
     house = await street.house(name)
     session = None if case.get("session") == "none" else street.session(case.get("profile", "default"))
     news = News(house)
@@ -85,7 +93,9 @@ async def test_the_wire_answers_as_explain_does(street: Street, name: str, case:
         case["url"].replace("{own}", str(own(house))) if session is None else filled(case["url"], house, session),
         session,
         method=case.get("method", "GET"),
-        headers={key: filled(value, house, session) for key, value in case.get("headers", {}).items()} if session else {},
+        headers={key: filled(value, house, session) for key, value in case.get("headers", {}).items()}
+        if session
+        else {},
         version=version,
         sni=case.get("sni"),
     )
@@ -150,7 +160,10 @@ def explained(house: House, case: dict[str, Any]) -> Explanation:
 def check_explained(record: dict[str, Any], said: Explanation, case: dict[str, Any]) -> None:
     """The proxy's own policy, asked by `explain`, gives the verdict that the proxy has recorded."""
     verdict, decision = said.verdict, record["decision"]
-    assert (decision["result"], decision.get("code")) == (verdict.result, verdict.refusal.code if verdict.refusal else None)
+    assert (decision["result"], decision.get("code")) == (
+        verdict.result,
+        verdict.refusal.code if verdict.refusal else None,
+    )
     rule = {"where": verdict.rule.where, "text": verdict.rule.text} if verdict.rule else None
     assert decision.get("rule") == rule
     if case["expect"].get("code") != "ambiguous":  # the wire's reader has words of its own for row 1
@@ -159,7 +172,9 @@ def check_explained(record: dict[str, Any], said: Explanation, case: dict[str, A
 
 def check_swaps(house: House, case: dict[str, Any], record: dict[str, Any]) -> None:
     """Placeholders that were sent arrive as the real values, and no other credential is released."""
-    sent = [found for value in case.get("headers", {}).values() for found in re.findall(r"\{placeholder:(\w+)\}", value)]
+    sent = [
+        found for value in case.get("headers", {}).values() for found in re.findall(r"\{placeholder:(\w+)\}", value)
+    ]
     assert [swap["credential"] for swap in record["swaps"]] == sent
     assert set(sent) <= set(case["expect"].get("swaps", sent))
     if sent:

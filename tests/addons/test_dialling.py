@@ -18,7 +18,9 @@ version: 1
 egress:
   - {host: "*.public.example.com", ca_file: "@ca"}
   - {host: "*.plain.example.com", schemes: [http]}
-  - {host: corp.example.com, private: [10.0.0.0/8, "fd00::/8", 169.254.0.0/16, 100.64.0.0/10, 168.63.129.0/24], ca_file: "@ca"}
+  - host: corp.example.com
+    private: [10.0.0.0/8, "fd00::/8", 169.254.0.0/16, 100.64.0.0/10, 168.63.129.0/24]
+    ca_file: "@ca"
   - {host: 93.184.215.77, ca_file: "@ca"}
   - {host: 10.9.9.9}
   - {host: "2606:2800::7", ca_file: "@ca"}
@@ -214,7 +216,7 @@ async def test_S4_a_name_without_an_answer_is_no_other_name(house: House, intern
     assert internet.dialled == []
 
 
-# -- S5: addresses in the place of a host ---------------------------------------------------------------------------------
+# -- S5: addresses in the place of a host ----------
 
 
 @pytest.mark.parametrize(
@@ -246,9 +248,23 @@ async def test_S5_an_address_that_is_not_listed_is_refused(house: House, host: s
 
 @pytest.mark.parametrize(
     "host",
-    ["1572394829", "0135.0270.0327.0115", "0x5d.0xb8.0xd7.0x4d", "93.184.55117", "93.12113741", "93.184.215.077", "93.184.215.77.1",
-     "[::ffff:93.184.215.77]", "[::93.184.215.77]", "[2606:2800::7%25eth0]", "[2606:2800::7", "2130706433", "0x7f000001", "127.1"],
-)  # fmt: skip
+    [
+        "1572394829",
+        "0135.0270.0327.0115",
+        "0x5d.0xb8.0xd7.0x4d",
+        "93.184.55117",
+        "93.12113741",
+        "93.184.215.077",
+        "93.184.215.77.1",
+        "[::ffff:93.184.215.77]",
+        "[::93.184.215.77]",
+        "[2606:2800::7%25eth0]",
+        "[2606:2800::7",
+        "2130706433",
+        "0x7f000001",
+        "127.1",
+    ],
+)
 async def test_S5_another_spelling_of_an_address_is_refused(house: House, internet: Internet, host: str) -> None:
     news = News(house)
     assert (await raw_connect(house, f"{host}:443")) in {(400, "ambiguous"), (403, "host_not_listed")}
@@ -291,7 +307,7 @@ async def test_S5_tls_without_a_server_name_is_refused(house: House, internet: I
     assert news.refused("authority_mismatch")
 
 
-# -- S6: ports --------------------------------------------------------------------------------------------------------------
+# -- S6: ports ----------
 
 
 @pytest.mark.parametrize("port", [1, 22, 25, 53, 80, 442, 444, 8080, 8443, 65535])

@@ -30,6 +30,8 @@ def _watch() -> Watch:
         "on_partial_head": lambda client, waiting: None,
         "new_id": lambda: "req_0",
         "on_failure": lambda flow: http.Response.make(502),
+        "way_of": lambda flow: None,
+        "ways": {},
     }
     return Watch(**wanted)  # type: ignore[arg-type]
 

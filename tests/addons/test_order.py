@@ -85,7 +85,10 @@ REFUSED: dict[str, tuple[str, str, dict[str, str], str, str]] = {
 
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
 async def test_S3_a_refused_request_reaches_neither_resolver_nor_socket(
-    house: House, listener: CountingListener, resolver: CountingResolver, case: tuple[str, str, dict[str, str], str, str]
+    house: House,
+    listener: CountingListener,
+    resolver: CountingResolver,
+    case: tuple[str, str, dict[str, str], str, str],
 ) -> None:
     url, method, headers, session, code = case
     news, before = News(house), listener.count

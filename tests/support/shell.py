@@ -55,11 +55,14 @@ class Shell:
         if self._process is None or self._reader is None or self._process.stdin is None:
             return
         self._process.stdin.close()
-        self._signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         self._reader.join(ENDING)
         if self._reader.is_alive():
-            self._signal(signal.SIGKILL)
+            self.signal(signal.SIGKILL)
+            self._reader.join(ENDING)
         self._process.wait(ENDING)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     @property
     def printed(self) -> str:
@@ -93,15 +96,22 @@ class Shell:
             assert not over, f"waited for {pattern!r}, and there was: {text[-3000:]}"
             time.sleep(0.02)
 
-    def _read(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        while data := os.read(self._process.stdout.fileno(), 65536):
-            self._printed += data
+    def ended(self) -> None:
+        """Wait until nothing that was started here is left to print anything."""
+        assert self._reader is not None
+        self._reader.join(ENDING)
+        assert not self._reader.is_alive(), f"still up after {ENDING:g} s: {self.printed[-1000:]}"
 
-    def _signal(self, number: int) -> None:
+    def signal(self, number: int) -> None:
+        """Send a signal to the shell and all that it started, as a terminal does."""
         assert self._process is not None
         try:
             os.killpg(self._process.pid, number)
         except ProcessLookupError:
             return
+
+    def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        while data := os.read(self._process.stdout.fileno(), 65536):
+            self._printed += data

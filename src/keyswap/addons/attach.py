@@ -2,23 +2,25 @@
 both come through here, so that both have all of it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from mitmproxy import hooks
+from mitmproxy import hooks, http
 from mitmproxy.connection import Client
+from mitmproxy.exceptions import OptionsError
 from mitmproxy.master import Master
 
 from keyswap import log
 from keyswap.addons import Chain, default_addons, engine
-from keyswap.addons.dial import mark_dials
+from keyswap.addons.dial import mark_dials, way_of
+from keyswap.addons.flight import flight_of
 from keyswap.addons.leaves import Leaves
 from keyswap.addons.options import refuse_unsafe, safe_options
 from keyswap.addons.runtime import Runtime
 from keyswap.addons.selftest import check_contract, check_fails_closed, check_versions
 from keyswap.addons.startup import own_names
 from keyswap.addons.strict import StrictAddonManager
-from keyswap.errors import AuditError
+from keyswap.errors import AuditError, SettingsError
 from keyswap.exchange import Refusal
 from keyswap.settings import Listen
 
@@ -56,8 +58,11 @@ class Lifecycle:
         audit.write("started", **({"notes": list(audit.notes)} if audit.notes else {}))
 
     def configure(self, updated: set[str]) -> None:
-        """Refuse options that would record keys, whenever they are set."""
-        refuse_unsafe(self.attached.manager.master.options)
+        """Refuse options that would record keys, whenever they are set; the engine then sets them back."""
+        try:
+            refuse_unsafe(self.attached.manager.master.options)
+        except SettingsError as error:
+            raise OptionsError(str(error)) from None
 
     def client_disconnected(self, client: Client) -> None:
         """Leave no upstream open behind a client."""
@@ -118,7 +123,14 @@ def _watch(runtime: Runtime, chain: Chain) -> engine.Watch:
         on_partial_head=partial,
         new_id=runtime.new_id,
         on_failure=chain.release.failed_below,
+        way_of=_way_of,
+        ways=chain.dialer.ways,
     )
+
+
+def _way_of(flow: http.HTTPFlow) -> Hashable:
+    flight = flight_of(flow)
+    return way_of(flight.entry if flight is not None else None)
 
 
 def know_listeners(attached: Attached) -> None:

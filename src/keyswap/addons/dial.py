@@ -10,10 +10,12 @@ import asyncio
 import contextvars
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+import weakref
+from collections.abc import Awaitable, Callable, Hashable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy import mode_servers
 
 from keyswap import log
@@ -27,8 +29,8 @@ FRESH_FOR = 30.0
 """Seconds for which a connection's checked addresses are used for a new dial; older ones are resolved and checked anew,
 so that a client that stays for hours follows the name as it moves."""
 
-_DIALLING: contextvars.ContextVar[str | None] = contextvars.ContextVar("keyswap_dialling", default=None)
-"""The id of the client connection on whose behalf the engine is dialling; None: not an upstream dial."""
+_DIALLING: contextvars.ContextVar[tuple[str, Server] | None] = contextvars.ContextVar("keyswap_dialling", default=None)
+"""The id of the client connection on whose behalf the engine is dialling, and what; None: not an upstream dial."""
 
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
 
@@ -58,14 +60,16 @@ class Dialer:
     own_listeners: Callable[[], Iterable[tuple[str, int]]]
     resolve: Resolve | None = None
     """Replaces the system's resolver, in tests."""
-    _permits: dict[str, dict[tuple[str, int], Permit]] = field(default_factory=dict)
+    ways: MutableMapping[Connection, Hashable] = field(default_factory=weakref.WeakKeyDictionary)
+    """How each upstream connection is dialled, as `way_of` says; filled by `reuse`."""
+    _permits: dict[str, dict[tuple[str, int, Hashable], Permit]] = field(default_factory=dict)
     _loop: asyncio.AbstractEventLoop | None = None
 
     async def permit(self, client_id: str, authority: Authority, entry: Entry) -> Refusal | None:
         """Resolve and check `authority` for this client connection; None: it may be dialled."""
-        held = self._permits.get(client_id, {}).get((authority.host, authority.port))
+        held = self._permits.get(client_id, {}).get((authority.host, authority.port, way_of(entry)))
         now = asyncio.get_running_loop().time()
-        if held is not None and _dials_alike(held.entry, entry) and now - held.checked_at < FRESH_FOR:
+        if held is not None and now - held.checked_at < FRESH_FOR:
             return None
         return await self._check(client_id, authority, entry)
 
@@ -97,7 +101,10 @@ class Dialer:
                 )
         now = asyncio.get_running_loop().time()
         permit = Permit(authority, entry, tuple(found), port, now)
-        self._permits.setdefault(client_id, {})[(authority.host, authority.port)] = permit
+        permits = self._permits.setdefault(client_id, {})
+        key = (authority.host, authority.port, way_of(entry))
+        permits.pop(key, None)  # the latest stands last
+        permits[key] = permit
         return None
 
     async def _addresses(self, authority: Authority, entry: Entry) -> list[Address]:
@@ -126,9 +133,16 @@ class Dialer:
         """Drop a client connection's permits."""
         self._permits.pop(client_id, None)
 
-    def permitted(self, client_id: str, host: str, port: int) -> Permit | None:
-        """The permit this client connection holds for that authority."""
-        return self._permits.get(client_id, {}).get((host, port))
+    def permitted(self, client_id: str, server: Server) -> Permit | None:
+        """The permit this client connection holds for that upstream connection."""
+        held = self._permits.get(client_id, {})
+        if server.address is None:
+            return None
+        host, port = server.address[:2]
+        if server in self.ways:
+            return held.get((host, port, self.ways[server]))
+        # What is relayed unopened is dialled for no request.
+        return next((held[key] for key in reversed(held) if key[:2] == (host, port)), None)
 
     # -- the guard itself ---------------------------------------------------------------------------------------
 
@@ -139,10 +153,12 @@ class Dialer:
         original = loop.create_connection
 
         async def create_connection(factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
-            client_id = _DIALLING.get()
-            if client_id is None:
+            dialling = _DIALLING.get()
+            if dialling is None:
                 return await original(factory, host, port, **options)
-            return await self._dial(original, client_id, factory, host, port, options)
+            if dialling[1].address is None or dialling[1].address[:2] != (host, port):
+                raise DialRefused("no permit for this destination")
+            return await self._dial(original, *dialling, factory, options)
 
         setattr(loop, "create_connection", create_connection)  # noqa: B010  # a method of this one loop is replaced
         self._loop = loop
@@ -153,10 +169,8 @@ class Dialer:
             del self._loop.create_connection
             self._loop = None
 
-    async def _dial(
-        self, original: Any, client_id: str, factory: Any, host: Any, port: Any, options: dict[str, Any]
-    ) -> Any:
-        permit = self.permitted(client_id, host, port)
+    async def _dial(self, original: Any, client_id: str, server: Server, factory: Any, options: dict[str, Any]) -> Any:
+        permit = self.permitted(client_id, server)
         if permit is None:
             raise DialRefused("no permit for this destination")
         loop = asyncio.get_running_loop()
@@ -164,7 +178,7 @@ class Dialer:
             refusal = await self._check(client_id, permit.authority, permit.entry)
             if refusal is not None:
                 raise DialRefused(refusal.reason)
-            permit = self.permitted(client_id, host, port) or permit
+            permit = self.permitted(client_id, server) or permit
         failure: OSError = OSError("no address")
         for address in permit.addresses:
             try:
@@ -185,7 +199,7 @@ def mark_dials() -> Callable[[], None]:
     original = handler.open_connection
 
     async def open_connection(self: Any, command: Any) -> None:
-        _DIALLING.set(self.client.id)
+        _DIALLING.set((self.client.id, command.connection))
         await original(self, command)
 
     setattr(handler, "open_connection", open_connection)  # noqa: B010
@@ -196,14 +210,14 @@ def mark_dials() -> Callable[[], None]:
     return undo
 
 
-def _dials_alike(one: Entry, other: Entry) -> bool:
-    """Whether what was checked for one entry holds for the other; a reload moves lines, and paths split hosts."""
-    return (one.pin, one.pin_port, one.private, one.ca_file) == (
-        other.pin,
-        other.pin_port,
-        other.private,
-        other.ca_file,
-    )
+def way_of(entry: Entry | None) -> Hashable:
+    """What an entry says about dialling; equal where what was checked, or dialled, for one holds for the other.
+
+    A reload moves lines, and paths split hosts; that alone changes nothing. None opens nothing.
+    """
+    if entry is None:
+        return (None, None, (), None)
+    return (entry.pin, entry.pin_port, tuple(entry.private), entry.ca_file)
 
 
 async def _system_resolve(host: str, port: int) -> list[Address]:

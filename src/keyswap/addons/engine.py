@@ -5,7 +5,7 @@ missing or has changed its shape. `install` refuses (EngineError) in that case, 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
 from mitmproxy.proxy.layers.http._hooks import HttpResponseHeadersHook
 
-from keyswap.addons import answer, framing, pressure
+from keyswap.addons import answer, framing, pressure, reuse
 from keyswap.addons.failures import answering_failures
 from keyswap.errors import Error
 from keyswap.exchange import Code, Refusal
@@ -49,6 +49,10 @@ class Watch:
     new_id: Callable[[], str]
     on_failure: Callable[[http.HTTPFlow], http.Response]
     """The answer to a request that the engine gives up."""
+    way_of: Callable[[http.HTTPFlow], Hashable]
+    """How a request would be dialled."""
+    ways: reuse.Ways
+    """How each upstream connection was."""
 
 
 def install(watch: Watch) -> Callable[[], None]:
@@ -66,6 +70,9 @@ def install(watch: Watch) -> Callable[[], None]:
     # answer would hand it to the client past every hook (S26).
     replace(_http1, "make_error_response", _make_error_response)
     replace(_http2, "format_error", lambda status, message: answer.engine_error(status))
+    # So do its words for a broken HTTP/2 connection, which it logs, and nobody else hears of it (S42, S46).
+    http2 = _http2.Http2Connection
+    replace(http2, "protocol_error", _recording_breaks(http2.protocol_error, watch))
     # The parsed head has lost what S12 asks about, and has no limit of its own (S16).
     replace(_http1.Http1Server, "read_headers", _reading_strictly(_http1.Http1Server.read_headers, watch))
     replace(_http1.Http1Client, "read_headers", _reading_bounded(_http1.Http1Client.read_headers, watch))
@@ -80,10 +87,16 @@ def install(watch: Watch) -> Callable[[], None]:
     replace(_http2.Http2Connection, "__init__", held.remembering(_http2.Http2Connection.__init__))
     handler = proxy_server.ConnectionHandler
     replace(handler, "drain_writers", held.draining(handler.drain_writers))
+    replace(handler, "handle_connection", pressure.closing_surely(handler.handle_connection))
     first = _http1.Http1Connection
     replace(first, "wait", pressure.waiting_bounded(first.wait, watch.head_limit))
+    # An open connection may lead elsewhere than this request is to go (S4, S17).
+    stream, connections = http_layer.HttpStream, http_layer.HttpLayer
+    wanted = http_layer.GetHttpConnection
+    replace(stream, "make_server_connection", reuse.asking(stream.make_server_connection, watch.way_of))
+    replace(connections, "get_connection", reuse.opening(connections.get_connection, watch.ways))
+    replace(wanted, "connection_spec_matches", reuse.matching(wanted.connection_spec_matches, watch.ways))
     # A refusal is answered before the body is read, and the body is thrown away (S38).
-    stream = http_layer.HttpStream
     replace(stream, "_handle_event", answering_failures(stream._handle_event, watch.on_failure))
     replace(stream, "state_wait_for_request_headers", _answering_early(stream.state_wait_for_request_headers))
 
@@ -123,6 +136,18 @@ def _reading_strictly(original: Callable[..., Any], watch: Watch) -> Callable[..
 
     return read_headers
 
+
+def _recording_breaks(original: Callable[..., Any], watch: Watch) -> Callable[..., Commands]:
+    def protocol_error(self: Any, message: str, *code: int) -> Commands:
+        if isinstance(self, _http2.Http2Server):
+            watch.on_unreadable(self.conn, _BROKEN, watch.new_id())
+        yield from original(self, "HTTP/2 protocol error", *code)
+
+    return protocol_error
+
+
+_BROKEN = Refusal(Code.AMBIGUOUS, "the connection broke the rules of HTTP/2", "send each request as RFC 9113 says")
+"""Told to the audit only: such a connection is ended, and there is no stream left to answer on."""
 
 _UNREADABLE = Refusal(
     Code.AMBIGUOUS, "the request line or a header cannot be read", "send plain HTTP/1.1, a CONNECT as host:port"
@@ -226,10 +251,15 @@ def contract() -> Iterator[tuple[Any, str]]:
         (_http1.Http1Connection, "wait"),
         (_http2.Http2Connection, "__init__"),
         (proxy_server.ConnectionHandler, "drain_writers"),
+        (proxy_server.ConnectionHandler, "handle_connection"),
         (_http2, "format_error"),
+        (_http2.Http2Connection, "protocol_error"),
         (http_layer.HttpStream, "_handle_event"),
         (http_layer.HttpStream, "state_wait_for_request_headers"),
         (http_layer.HttpStream, "state_consume_request_body"),
         (http_layer.HttpStream, "send_response"),
+        (http_layer.HttpStream, "make_server_connection"),
+        (http_layer.HttpLayer, "get_connection"),
+        (http_layer.GetHttpConnection, "connection_spec_matches"),
         (http_layer.HttpStream, "check_killed"),
     )

@@ -12,7 +12,7 @@ from mitmproxy import http
 from mitmproxy.connection import Client
 
 from keyswap.addons.situation import Situation
-from keyswap.exchange import Ask, Authority, Decision, Exchange, Session
+from keyswap.exchange import Ask, Authority, Decision, Exchange, Refusal, Session
 from keyswap.policy.model import Entry
 
 KEY = "keyswap"
@@ -43,6 +43,8 @@ class Flight:
     counters: Counters = field(default_factory=Counters)
     recorded: bool = False
     """The end has been written; a second hook for the same request writes nothing."""
+    over: Refusal | None = None
+    """The limit that its body turned out to be over, after it was released."""
 
 
 @dataclass(slots=True)

@@ -32,6 +32,9 @@ class Guard:
         authority, problem = read_authority(head.authority, DEFAULT_PORT["https"])
         if self.runtime.draining:
             problem = Refusal(Code.UPSTREAM_FAILED, "this proxy is shutting down", "connect again in a moment")
+        elif any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in head.fields):
+            # Its bytes are the tunnel's to one reader, and come before the tunnel's to another.
+            problem = Refusal(Code.AMBIGUOUS, "a CONNECT has no body", "leave its length out")
         ask = Ask(
             stage=Stage.CONNECT,
             scheme="https",
@@ -46,19 +49,25 @@ class Guard:
             self._admit(flight, client, session)
 
     def _admit(self, flight: Flight, client: ClientState, session: Session) -> None:
-        limit = flight.situation.policy.limits.connections_per_session
-        if not self.clients.count(client, session, limit):
-            flight.exchange.refusal = Refusal(
-                Code.RATE_LIMITED,
-                f"this session has {limit} connections open (limits.connections_per_session)",
-                "close some, or raise the limit",
-            )
+        if not self._counted(flight, client, session):
             return
         client.session = session
         client.authority = flight.exchange.ask.authority
         client.ask = flight.exchange.ask
         client.connect = flight.exchange.decision
         client.connect_entry = flight.entry
+
+    def _counted(self, flight: Flight, client: ClientState, session: Session) -> bool:
+        limit = flight.situation.policy.limits.connections_per_session
+        if self.clients.count(client, session, limit):
+            return True
+        if flight.exchange.get("refusal") is None:
+            flight.exchange.refusal = Refusal(
+                Code.RATE_LIMITED,
+                f"this session has {limit} connections open (limits.connections_per_session)",
+                "close some, or raise the limit",
+            )
+        return False
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Judge a request."""
@@ -88,6 +97,8 @@ class Guard:
             findings=self._findings(flight.situation, head, authority, session) if problem is None else (),
         )
         self._judge(flight, head, ask)
+        if session is not None and not client.tunnel:
+            self._counted(flight, client, session)
 
     def _judge(self, flight: Flight, head: Head, ask: Ask) -> None:
         exchange = flight.exchange

@@ -54,7 +54,9 @@ class Limits:
             ctx.options.update(tcp_timeout=max(1, int(limits.idle)))
         now = self.runtime.clock()
         for client, state in self.clients:
-            waiting_since = state.opened if not state.heard else state.head_since
+            # Who has shown no session may not hold a connection for longer than it takes to show one.
+            unknown = not state.heard or state.session is None
+            waiting_since = state.opened if unknown else state.head_since
             if waiting_since is not None and now - waiting_since > limits.client_head:
                 self.abort(client)
             else:

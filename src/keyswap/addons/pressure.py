@@ -20,6 +20,9 @@ Commands = layer.CommandGenerator[None]
 HIGH_WATER = 4 * 1024 * 1024
 """Bytes that may wait for the windows of one HTTP/2 connection before its other side is no longer read."""
 
+LINGER = 10.0
+"""Seconds for which a closed connection may still take what was written to it."""
+
 PAUSE = 0.01
 """Seconds between two looks at a buffer that is over its mark; the engine has no event for a window that opens."""
 
@@ -65,6 +68,25 @@ class Pressure:
     def _held(self, connection: Connection) -> int:
         buffers = self._buffers.get(connection)
         return sum(len(piece.data) for queue in buffers.values() for piece in queue) if buffers else 0
+
+
+def closing_surely(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`ConnectionHandler.handle_connection` after which the socket is closed, whatever happened.
+
+    The engine leaves it open where the task is cancelled while it waits for its turn, and for as long as a peer does
+    not read what is left. Nobody counts or times such a connection any more.
+    """
+
+    async def handle_connection(handler: Any, connection: Connection) -> None:
+        writer = handler.transports[connection].writer
+        try:
+            await original(handler, connection)
+        finally:
+            writer.close()
+            if writer.transport.get_write_buffer_size():
+                asyncio.get_running_loop().call_later(LINGER, writer.transport.abort)
+
+    return handle_connection
 
 
 def waiting_bounded(original: Callable[..., Any], limit: Callable[[], int]) -> Callable[..., Commands]:

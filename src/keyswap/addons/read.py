@@ -20,7 +20,7 @@ def head_of(request: http.Request, *, tunnel: bool) -> Head:
     """
     data = request.data
     scheme: Scheme = "https" if request.scheme == "https" else "http"
-    authority = data.authority if tunnel else f"{data.host}:{data.port}".encode("utf-8", "replace")
+    authority = data.authority if tunnel else f"{_as_sent(data.host)}:{data.port}".encode("utf-8", "replace")
     if not tunnel and ":" in data.host:
         authority = f"[{data.host}]:{data.port}".encode()
     return Head(
@@ -31,6 +31,16 @@ def head_of(request: http.Request, *, tunnel: bool) -> Head:
         path=data.path,
         fields=tuple(data.headers.fields),
     )
+
+
+def _as_sent(host: str) -> str:
+    """The host of an absolute target as an A-label again: the engine has decoded what was ASCII on the wire."""
+    if host.isascii():
+        return host
+    try:
+        return canonical_host(host)
+    except HostError:
+        return host
 
 
 def problem_of(head: Head, limits: Limits) -> Refusal | None:

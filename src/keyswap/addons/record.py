@@ -17,6 +17,17 @@ logger = logging.getLogger(__name__)
 
 FAILED = Refusal(Code.INTERNAL, "an internal error stopped this request", "look at the proxy's log")
 
+_HIDDEN = "*"
+"""Stands in a record for a part of the target that holds a placeholder."""
+_LONGEST_WORD = 21
+"""Characters that no placeholder is as short as: it has 22 random ones at least (S18)."""
+
+
+def body_too_large(limit: int) -> Refusal:
+    """What is said of a body over `limits.body` (bytes), announced or found."""
+    return Refusal(Code.BODY_TOO_LARGE, f"the body is over limits.body ({limit} bytes)", "send a smaller body")
+
+
 
 class Recorder:
     """Writes the audit lines of requests. Raises AuditError only from `start`, which a release waits for."""
@@ -76,7 +87,8 @@ class Recorder:
             if flight is not None and flight.exchange.get("released") is not None:
                 self.end(about, flight, "internal error")
             else:
-                request_id = flight.exchange.id if flight is not None else self.runtime.new_id()
+                told = about.response.headers.get("x-keyswap-request-id") if about.response is not None else None
+                request_id = flight.exchange.id if flight is not None else told or self.runtime.new_id()
                 self.refused(about, flight, FAILED, request_id)
         except Exception as error:
             logger.error("the record of a failed %s failed: %s", hook, type(error).__name__)
@@ -94,6 +106,9 @@ class Recorder:
             return
         flight.recorded = True
         exchange, counters = flight.exchange, flight.counters
+        told: dict[str, Any] = {}
+        if flight.over is not None:
+            failure, told = flight.over.reason, {"decision": self._decision(exchange, flight.over)}
         now = self.runtime.clock()
         status = flow.response.status_code if flow.response is not None else None
         peer = flow.server_conn.peername
@@ -108,6 +123,7 @@ class Recorder:
         self._try(
             "response",
             **self._who_and_what(flight),
+            **told,
             upstream={
                 "address": peer[0] if peer else None,
                 "http": flow.response.http_version if flow.response is not None else None,
@@ -125,14 +141,16 @@ class Recorder:
         self.runtime.audit.write("request", **self._who_and_what(flight), decision=self._decision(exchange, None))
 
     def counting_body(self, flow: http.HTTPFlow, flight: Flight) -> Callable[[bytes], list[bytes]]:
-        """A stream callable that counts a request's body and ends the connection over `limits.body` (S16)."""
+        """A stream callable that counts a request's body, and breaks it off upstream over `limits.body` (S16)."""
         limit = flight.situation.policy.limits.body
         counters = flight.counters
 
         def count(chunk: bytes) -> list[bytes]:
             counters.bytes_in += len(chunk)
             if limit is not None and counters.bytes_in > limit:
-                self.abort(flow.client_conn, flow.server_conn)
+                # The upstream sees a broken request; the client is told, where no answer has begun.
+                flight.over = flight.over or body_too_large(limit)
+                self.abort(flow.client_conn, flow.server_conn, spare_client=True)
                 return []
             # An empty chunk would end a chunked body early and let the rest be read as a request.
             return [chunk] if chunk else []
@@ -159,8 +177,9 @@ class Recorder:
             fields["host"], fields["port"] = exchange.ask.authority.host, exchange.ask.authority.port
         if exchange.ask.stage == "request":
             path, _, query = exchange.head.path.partition(b"?")
-            fields["path"] = display(path)
-            fields["query_keys"] = _query_keys(query)
+            places = {finding.place for finding in exchange.ask.findings if finding.kind != "other"}
+            fields["path"] = _HIDDEN if "path" in places else display(path)
+            fields["query_keys"] = _query_keys(query, hide="query" in places)
         policy = flight.situation.policy
         fields["policy"] = {"sha256": policy.sha256, "generation": exchange.generation}
         return fields
@@ -220,7 +239,7 @@ class Record:
                 self.recorder.end(flow, flight, "connection ended early")
 
 
-def _query_keys(query: bytes) -> list[str]:
-    """The keys of a query string, bounded; values are never written (S42)."""
+def _query_keys(query: bytes, *, hide: bool) -> list[str]:
+    """The keys of a query string, bounded; values are never written (S42). `hide`: a placeholder may be one of them."""
     keys = [display(pair.partition(b"=")[0]) for pair in query.split(b"&")[:20] if pair]
-    return [key[:64] for key in keys]
+    return [_HIDDEN if hide and len(key) > _LONGEST_WORD else key[:64] for key in keys]

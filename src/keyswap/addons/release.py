@@ -8,7 +8,7 @@ from mitmproxy import http
 
 from keyswap.addons import answer
 from keyswap.addons.flight import Flight, flight_of
-from keyswap.addons.record import FAILED, Recorder
+from keyswap.addons.record import FAILED, Recorder, body_too_large
 from keyswap.addons.runtime import Runtime
 from keyswap.errors import AuditError
 from keyswap.exchange import Code, Refusal
@@ -75,6 +75,8 @@ class Release:
         if flight is None:  # the engine found no destination, and no step has heard of this request
             self.recorder.refused(flow, None, _NO_DESTINATION, request_id)
             refusal = _NO_DESTINATION
+        elif flight.over is not None:
+            refusal = flight.over
         elif flight.exchange.get("released") is not None:
             refusal = _UPSTREAM
         else:
@@ -115,7 +117,7 @@ class Release:
         length = declared_length(flight.exchange.head)
         if length is None or length <= limit:
             return None
-        return Refusal(Code.BODY_TOO_LARGE, f"the body is over limits.body ({limit} bytes)", "send a smaller body")
+        return body_too_large(limit)
 
     def _let_go(self, flow: http.HTTPFlow, flight: Flight) -> None:
         request, exchange = flow.request, flight.exchange

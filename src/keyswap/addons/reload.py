@@ -1,8 +1,6 @@
 """Reload: an edit of the policy takes effect within a second, whole or not at all (S31)."""
 
 import asyncio
-import os
-from collections.abc import Mapping
 
 from keyswap import log
 from keyswap.addons.runtime import Runtime
@@ -19,9 +17,9 @@ logger = log.get(__name__)
 class Reload:
     """Watches the policy's directory and swaps a good edit in by one assignment."""
 
-    def __init__(self, runtime: Runtime, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.environ = os.environ if environ is None else environ
+        self.environ = runtime.environ
         self._task: asyncio.Task[None] | None = None
 
     def running(self) -> None:

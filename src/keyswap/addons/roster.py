@@ -5,18 +5,25 @@ A session that has ended loses its open connections within a second (S32), and b
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from keyswap.addons.flight import Clients
+from keyswap.addons.flight import Clients, ClientState, flight_of
 from keyswap.addons.runtime import Runtime
 from keyswap.errors import AuditError, StoreError
-from keyswap.exchange import SessionId
+from keyswap.exchange import Session, SessionId
 from keyswap.store.interface import SessionRow
 
 logger = logging.getLogger(__name__)
 
 PERIOD = 0.25
 """Seconds between two looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    row: SessionRow
+    ended: bool
 
 
 class Roster:
@@ -26,13 +33,13 @@ class Roster:
         self.runtime = runtime
         self.clients = clients
         self.abort = abort
-        self._living: dict[SessionId, SessionRow] | None = None
+        self._lives: dict[tuple[SessionId, bytes], _Life] = {}
         self._task: asyncio.Task[None] | None = None
 
     def running(self) -> None:
         """Begin to look."""
         self.runtime.sessions.prune()
-        self._living = self._now_living()
+        self._lives = self._now()
         self._task = asyncio.create_task(self._watch())
 
     def done(self) -> None:
@@ -53,22 +60,24 @@ class Roster:
 
     def look(self) -> None:
         """Look once."""
-        before, now = self._living or {}, self._now_living()
-        for row in now.values():
-            if row.id not in before or before[row.id].seed != row.seed:
-                self._write("session_minted", row)
-        for row in before.values():
-            if row.id not in now or now[row.id].seed != row.seed:
-                self._write("session_revoked", row)
-        self._living = now
+        before, now = self._lives, self._now()
+        for key, life in now.items():
+            if key not in before:
+                self._write("session_minted", life.row)
+            if life.ended and not (key in before and before[key].ended):
+                self._write("session_revoked", life.row)
+        for key, life in before.items():
+            if key not in now and not life.ended:
+                self._write("session_revoked", life.row)
+        self._lives = now
         for client, state in self.clients:
-            if state.session is not None and not self.runtime.alive(state.session):
+            if any(not self.runtime.alive(session) for session in _sessions(state)):
                 self.abort(client)
 
-    def _now_living(self) -> dict[SessionId, SessionRow]:
+    def _now(self) -> dict[tuple[SessionId, bytes], _Life]:
         self.runtime.sessions.refresh()
         now = self.runtime.wall_clock()
-        return {row.id: row for row in self.runtime.sessions.all() if row.ended_at > now}
+        return {(row.id, row.seed): _Life(row, row.ended_at <= now) for row in self.runtime.sessions.all()}
 
     def _write(self, event: str, row: SessionRow) -> None:
         session = {"id": row.id, "tenant": row.tenant, "profile": row.profile, "labels": dict(row.labels)}
@@ -76,3 +85,14 @@ class Roster:
             self.runtime.audit.write(event, session=session)
         except AuditError:
             self.runtime.metrics.audit_failures.inc()
+
+
+def _sessions(state: ClientState) -> Iterator[Session]:
+    """Whose connection this is: the tunnel's session, and those of plain requests that are under way."""
+    if state.session is not None:
+        yield state.session
+    for flow in state.flights.values():
+        flight = flight_of(flow)
+        found = flight.exchange.get("session") if flight is not None else None
+        if isinstance(found, Session):
+            yield found

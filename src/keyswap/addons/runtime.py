@@ -38,6 +38,8 @@ class Runtime:
     own_names: tuple[tuple[str, int], ...] = ()
     """Host texts and ports that name our own listeners."""
     draining: bool = False
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Where `env:` sources are read, at the start and at a reload."""
     ca_passphrase: bytes | None = field(default=None, repr=False)
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time

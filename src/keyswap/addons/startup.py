@@ -55,6 +55,7 @@ def start(settings: Settings, environ: Mapping[str, str]) -> Runtime:
         throttle=Throttle(time.monotonic),
         audit=audit,
         metrics=Metrics(),
+        environ=environ,
         ca_passphrase=passphrase,
     )
 

@@ -174,13 +174,13 @@ class StrictAddonManager(addonmanager.AddonManager):
                 logger.error("the answer to a failure failed: %s", type(error).__name__)
         return answer.response(_FAILED, "", close=True, bodiless=flow.request.method == "HEAD")
 
-    def abort(self, client: Connection, *upstreams: Connection) -> None:
+    def abort(self, client: Connection, *upstreams: Connection, spare_client: bool = False) -> None:
         """Close these connections: upstreams at once, the client at the end of a layer's turn that may be under way."""
         server = self.get("proxyserver")
         handler = server.connections.get(client.id) if server is not None else None
         if handler is None:
             return
-        for connection in (*upstreams, client):
+        for connection in upstreams if spare_client else (*upstreams, client):
             io = handler.transports.get(connection)
             if io is None:
                 continue

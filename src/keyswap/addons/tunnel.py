@@ -112,7 +112,7 @@ class Tunnel:
     def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
         """No permit and nothing released, no dial; the dial guard asks for the permit once more."""
         address = data.server.address
-        permit = self.dialer.permitted(data.client.id, address[0], address[1]) if address is not None else None
+        permit = self.dialer.permitted(data.client.id, data.server)
         if address is None or permit is None or not self._released(data.client, address):
             data.server.error = "not permitted"
         else:
@@ -136,7 +136,7 @@ class Tunnel:
         """Verify an upstream against the public roots, or against its entry's own CA file (S11)."""
         server = data.conn
         address = server.address if isinstance(server, Server) else None
-        permit = self.dialer.permitted(data.context.client.id, *address[:2]) if address is not None else None
+        permit = self.dialer.permitted(data.context.client.id, server) if isinstance(server, Server) else None
         if address is None or permit is None:
             raise PermissionError
         host = address[0]
