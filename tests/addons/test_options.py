@@ -6,6 +6,7 @@ import pytest
 from mitmproxy.addonmanager import Loader
 from mitmproxy.addons import default_addons
 from mitmproxy.addons.dumper import Dumper
+from mitmproxy.addons.readfile import ReadFileStdin
 from mitmproxy.exceptions import OptionsError
 from mitmproxy.master import Master
 from mitmproxy.options import Options
@@ -26,7 +27,7 @@ async def options() -> Options:
     made = Options()
     master = Master(made)
     master._legacy_log_events.uninstall()
-    for addon in [*default_addons(), Dumper()]:
+    for addon in [*default_addons(), Dumper(), ReadFileStdin()]:
         if hasattr(addon, "load"):
             addon.load(Loader(master))
     return made

@@ -32,6 +32,8 @@ class Attached:
     runtime: Runtime
     chain: Chain
     manager: StrictAddonManager
+    bind_host: str = ""
+    """The one address to listen on, where the user has named none."""
     undo: list[Callable[[], None]] = field(default_factory=list)
 
     def detach(self) -> None:
@@ -51,11 +53,19 @@ class Lifecycle:
     async def running(self) -> None:
         """Prove that failures refuse, and write that we began."""
         await check_fails_closed(self.attached.manager, self.attached.chain.release)
+        await self._keep_to_loopback()
         know_listeners(self.attached)
         addresses = [str(Listen(*one)) for one in self.attached.runtime.listeners]
         log.get(__name__).info("listening", at=", ".join(addresses))
         audit = self.attached.runtime.audit
         audit.write("started", **({"notes": list(audit.notes)} if audit.notes else {}))
+
+    async def _keep_to_loopback(self) -> None:
+        """Bind anew where the engine had taken its own default, every interface, before our option reached it."""
+        server, host = self.attached.manager.get("proxyserver"), self.attached.bind_host
+        if host and any(address[0] != host for address in server.listen_addrs()):
+            await server.servers.update([])
+            await server.setup_servers()
 
     def configure(self, updated: set[str]) -> None:
         """Refuse options that would record keys, whenever they are set; the engine then sets them back."""
@@ -83,10 +93,11 @@ def attach(master: Master, runtime: Runtime) -> Attached:
     check_versions(accept_old_h2=runtime.settings.accept_old_h2)
     check_contract()
     refuse_unsafe(master.options)
+    bind_host = "" if master.options.listen_host else "127.0.0.1"
     master.options.update(**safe_options(runtime, master.options))
     manager = StrictAddonManager.take_over(master.addons, ())
     chain = default_addons(runtime, manager.abort)
-    attached = Attached(runtime, chain, manager)
+    attached = Attached(runtime, chain, manager, bind_host)
     lifecycle = Lifecycle(attached)
     ours = (*chain.addons, lifecycle)
     manager.on_failure = chain.recorder.failed

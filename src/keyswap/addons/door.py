@@ -4,7 +4,9 @@ The script is only the way in. Once its `load` has run, the chain belongs to the
 cancelled, and breaking, touching or deleting the script changes nothing (S35).
 """
 
+import asyncio
 import os
+import signal
 from typing import Any, cast
 
 from mitmproxy import ctx, exceptions
@@ -12,7 +14,8 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.options import Options
 
 from keyswap import log
-from keyswap.addons.attach import attach
+from keyswap.addons.attach import Attached, attach
+from keyswap.addons.drain import drain
 from keyswap.addons.options import refuse_unsafe
 from keyswap.addons.startup import start
 from keyswap.errors import Error, SettingsError
@@ -29,6 +32,8 @@ class Door:
     """The script's one addon."""
 
     name = "keyswap-door"
+    _attached: Attached
+    _ending: asyncio.Task[None]
 
     def load(self, loader: Loader) -> None:
         """Read the policy and become keyswap, or stop mitmdump before it opens a port."""
@@ -42,6 +47,8 @@ class Door:
         except (Error, exceptions.OptionsError) as error:
             # Raised in `load`, this ends mitmdump with the message and without a traceback of ours.
             raise SystemExit(f"keyswap refuses to start: {error}") from None
+        except Exception as error:  # the engine would log it and go on as an open proxy
+            raise SystemExit(f"keyswap refuses to start: internal error ({type(error).__name__})") from None
 
     def _open(self, master: Any) -> None:
         if master.addons.get("view") is not None or master.addons.get("eventstore") is not None:
@@ -53,14 +60,20 @@ class Door:
         masking = log.join()
         runtime = start(_settings(master.options), os.environ)
         masking.masks = (runtime.mask,)
-        attach(master, runtime)
+        self._attached = attach(master, runtime)
 
     def running(self) -> None:
-        """Stop watching the script: from here on the file does not matter."""
+        """Stop watching the script: from here on the file does not matter. And end in order on SIGTERM."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._end)
         loader = ctx.master.addons.get("scriptloader")
         for script in getattr(loader, "addons", ()):
             if script.reloadtask is not None:
                 script.reloadtask.cancel()
+
+    def _end(self) -> None:
+        limit = self._attached.runtime.policy.limits.drain
+        self._ending = asyncio.get_running_loop().create_task(drain(self._attached, limit))
 
 
 def _settings(options: Options) -> Settings:

@@ -5,11 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from mitmproxy import http, master
+from mitmproxy import master
 from mitmproxy.addons import core, disable_h2c, next_layer, proxyserver, tlsconfig
 from mitmproxy.options import Options
 
 from keyswap.addons.attach import Attached, attach
+from keyswap.addons.drain import drain as drained
 from keyswap.addons.engine import EngineError
 from keyswap.addons.runtime import Runtime
 from keyswap.addons.startup import own_names, start
@@ -18,9 +19,6 @@ from keyswap.settings import Settings
 
 STARTUP_LIMIT = 20.0
 """Seconds a listener may take to come up."""
-
-CLOSING_LIMIT = 2.0
-"""Seconds for connections that were told to close, and for their records."""
 
 
 @dataclass(slots=True)
@@ -56,36 +54,9 @@ class Proxy:
 
     async def stop(self, drain: float | None = None) -> None:
         """End: no new connections, open requests finish within `drain` seconds, then the rest is closed."""
-        self.runtime.draining = True
-        await self.server.servers.update([])
-        deadline = asyncio.get_running_loop().time() + (self.runtime.policy.limits.drain if drain is None else drain)
-        # What ends is counted by many hooks; a look 20 times a second is cheap.
-        while self._busy() and asyncio.get_running_loop().time() < deadline and not self.task.done():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-        for handler in list(self.server.connections.values()):
-            if handler.client in handler.transports:
-                handler.close_connection(handler.client)
-        deadline = asyncio.get_running_loop().time() + CLOSING_LIMIT
-        while self.server.connections and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  # as above
-            await asyncio.sleep(0.01)  # each writes its last record as it ends
-        self.master.shutdown()
+        limit = self.runtime.policy.limits.drain if drain is None else drain
+        await drained(self.attached, limit)
         await asyncio.wait([self.task], timeout=10)
-
-    def _busy(self) -> bool:
-        return any(state.flights for _, state in self.attached.chain.clients)
-
-
-class _Draining:
-    """While draining, tell HTTP/1 clients that this answer is the connection's last."""
-
-    name = "keyswap-draining"
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
-
-    def responseheaders(self, flow: http.HTTPFlow) -> None:
-        if self.runtime.draining and flow.response is not None and flow.client_conn.alpn != b"h2":
-            flow.response.headers["connection"] = "close"
 
 
 async def open_proxy(settings: Settings, environ: Mapping[str, str]) -> Proxy:

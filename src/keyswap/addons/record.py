@@ -28,7 +28,6 @@ def body_too_large(limit: int) -> Refusal:
     return Refusal(Code.BODY_TOO_LARGE, f"the body is over limits.body ({limit} bytes)", "send a smaller body")
 
 
-
 class Recorder:
     """Writes the audit lines of requests. Raises AuditError only from `start`, which a release waits for."""
 

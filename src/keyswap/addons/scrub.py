@@ -47,6 +47,8 @@ class Scrub:
         if flow.response is None or flight is None or flight.exchange.get("released") is None:
             return  # our own refusal
         flight.counters.first_byte = self.runtime.clock()
+        if self.runtime.draining and flow.client_conn.alpn != b"h2":
+            flow.response.headers["connection"] = "close"  # this answer is the connection's last
         masker = self.runtime.masker(flight.situation, flight.exchange.upstream.authority, flight.exchange.session)
         self._head(flow.response, masker, flight)
 
