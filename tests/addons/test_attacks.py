@@ -99,6 +99,21 @@ async def test_S29_interim_answers_are_dropped_and_the_final_one_arrives(
     assert b"Link" not in everything
 
 
+async def test_S38_an_early_answer_ends_for_an_http2_client_that_has_more_to_send(tmp_path: Path) -> None:
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await writer.drain()
+        await reader.read()
+
+    async with house_before(tmp_path, early) as house, house.tunnel(HOST, house.mint(), alpn=H2) as wire:
+        client = await Wire2.start(wire)
+        pairs = [(":method", "POST"), (":scheme", "https"), (":authority", HOST), (":path", "/x")]
+        stream = await client.open(pairs, None)
+        assert (await client.response(stream, timeout=3)).complete
+        await client.send(stream, b"more", end=True)
+
+
 @pytest.mark.parametrize("version", [H1, H2])
 @pytest.mark.parametrize("status", [b"101", b"99", b"-1", b"1000"])
 async def test_S8_what_is_no_final_answer_is_a_502(tmp_path: Path, status: bytes, version: str) -> None:

@@ -90,8 +90,9 @@ def install(watch: Watch) -> Callable[[], None]:
     replace(handler, "handle_connection", pressure.closing_surely(handler.handle_connection))
     first = _http1.Http1Connection
     replace(first, "wait", pressure.waiting_bounded(first.wait, watch.head_limit))
-    # An open connection may lead elsewhere than this request is to go (S4, S17).
     stream, connections = http_layer.HttpStream, http_layer.HttpLayer
+    replace(stream, "send_response", framing.ending_early_answers(stream.send_response))
+    # An open connection may lead elsewhere than this request is to go (S4, S17).
     wanted = http_layer.GetHttpConnection
     replace(stream, "make_server_connection", reuse.asking(stream.make_server_connection, watch.way_of))
     replace(connections, "get_connection", reuse.opening(connections.get_connection, watch.ways))

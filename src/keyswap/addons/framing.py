@@ -9,11 +9,13 @@ from typing import Any
 
 import h11
 from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.layers.http import SendHttp
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestHeaders,
     RequestTrailers,
+    ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
     ResponseTrailers,
@@ -59,6 +61,21 @@ def sending_no_trailers(original: Callable[..., Any]) -> Callable[..., Commands]
             yield from original(self, event)
 
     return send
+
+
+def ending_early_answers(original: Callable[..., Any]) -> Callable[..., Commands]:
+    """`HttpStream.send_response` that tells an HTTP/2 client that the answer is over, also before its request is.
+
+    The engine waits for the request's end first; a client that waits for the answer's end would wait for ever.
+    """
+
+    def send_response(self: Any, already_streamed: bool = False) -> Commands:
+        yield from original(self, already_streamed)
+        over = self.client_state in (self.state_done, self.state_errored)
+        if self.context.client.alpn == b"h2" and not over:
+            yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+    return send_response
 
 
 def reading_final_answers(original: Callable[..., Any]) -> Callable[..., Commands]:
