@@ -293,4 +293,4 @@ async def test_S42_fields_of_the_audit_cannot_be_split_or_blown_up(house: House)
         await wire.request("GET", "/echo/%0d%0a%22}{" + "x" * 20_000 + "?" + "&".join(map(str, range(300))), HOST)
     for record in lines(news):
         assert len(json.dumps(record)) < 10_000
-        assert len(record["query_keys"]) <= 20
+        assert len(record.get("query_keys", ())) <= 20

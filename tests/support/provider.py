@@ -118,7 +118,7 @@ class Provider:
     async def _accept(self) -> None:
         while True:
             connection, _ = await self._loop.sock_accept(self._listener)
-            # asyncio leaves a socket of protocol 0 alone, and each answer of two writes would then wait 40 ms for an ACK.
+            # asyncio leaves a socket of protocol 0 alone, and an answer of two writes would then wait 40 ms for an ACK.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._spawn(self._serve(connection, self.recorder.connected()))
 

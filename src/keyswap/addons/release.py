@@ -4,6 +4,8 @@ A refusal becomes an answer. A request that every step has agreed to is written 
 its new head is put into the flow (S33). A request without a complete notebook is refused, whatever went wrong before.
 """
 
+import asyncio
+
 from mitmproxy import http
 
 from keyswap.addons import answer
@@ -16,6 +18,9 @@ from keyswap.rewrite.read import declared_length
 
 RELEASED = "keyswap.released"
 """Set in a flow's metadata by this step only; the dial hook asks for it."""
+
+LINGER = 3.0
+"""Seconds a client has to read its refusal before its connection is closed; closing at once could lose the answer."""
 
 _UPSTREAM = Refusal(
     Code.UPSTREAM_FAILED,
@@ -142,6 +147,9 @@ class Release:
         if flow.error is None:
             flow.request.stream = False
             flow.response = self._answer(flow, request_id, refusal, close=has_body)
+            if has_body and not flow.request.is_http2:
+                # It has been told that the connection ends; one that goes on sending is not listened to for ever (S38).
+                asyncio.get_running_loop().call_later(LINGER, self.recorder.abort, flow.client_conn)
 
     def _dialect(self, flight: Flight | None) -> answer.Dialect:
         ask = flight.exchange.get("ask") if flight is not None else None

@@ -32,6 +32,9 @@ class _Mute:
     def refused(self, *about: object) -> None:
         """Write nothing."""
 
+    def abort(self, *about: object) -> None:
+        """Close nothing."""
+
 
 def check_versions(*, accept_old_h2: bool) -> None:
     """Raise EngineError on an h2 that downgrades requests ambiguously (GHSA-6hr6), unless told to accept it."""

@@ -1,7 +1,9 @@
 """`keyswap session`: who may ask."""
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -49,11 +51,13 @@ def mint(
     loaded = _policy(settings.policy)
     if profile not in loaded.profiles:
         raise IdentityError(f"no profile is called {profile}", f"the policy has {', '.join(sorted(loaded.profiles))}")
+    address = proxy_url(_proxy(proxy))  # a wrong one is told before there is a session that nobody knows the token of
     state = State.open(settings.state_dir)
-    session, token = _sessions(state).mint(
-        profile, parse_ttl(ttl), id=id, tenant=tenant, run_id=run_id, labels=_labels(label or [])
-    )
-    url = proxy_url(_proxy(proxy), token)
+    with _sessions(state) as sessions:
+        session, token = sessions.mint(
+            profile, parse_ttl(ttl), id=id, tenant=tenant, run_id=run_id, labels=_labels(label or [])
+        )
+    url = proxy_url(address, token)
     found = _variables(state, loaded, session, url, settings.certs_dir)
     if json or format == "json":
         as_json({"id": session.id, "token": token, "profile": profile, "expires_at": session.expires_at,
@@ -75,9 +79,8 @@ def list_sessions(
 ) -> None:
     """Show the sessions that were minted."""
     now = time.time()
-    rows = [
-        row for row in _sessions(State.open(options.state_dir_of(state_dir))).all() if all_rows or row.ended_at > now
-    ]
+    with _sessions(State.open(options.state_dir_of(state_dir))) as sessions:
+        rows = [row for row in sessions.all() if all_rows or row.ended_at > now]
     if json:
         as_json(
             [
@@ -113,7 +116,9 @@ def revoke(
     state_dir: options.StateDir = None,
 ) -> None:
     """End a session now; its connections close within a second."""
-    if not _sessions(State.open(options.state_dir_of(state_dir))).revoke(id):
+    with _sessions(State.open(options.state_dir_of(state_dir))) as sessions:
+        ended = sessions.revoke(id)
+    if not ended:
         raise IdentityError(f"no living session is called {id[:64]!r}", "see `keyswap session list`")
     out.print(f"session {id} has ended")
 
@@ -154,7 +159,8 @@ def _find(state: State, policy: "Policy", name: str) -> "tuple[Session, str]":
         token = read_token(standing.token, environ=os.environ) if standing.token is not None else ""
         return Session(SessionId(name), standing.profile, seed_of(name), standing=True), token
     now = time.time()
-    row = next((row for row in _sessions(state).all() if row.id == name and row.ended_at > now), None)
+    with _sessions(state) as sessions:
+        row = next((row for row in sessions.all() if row.id == name and row.ended_at > now), None)
     if row is None:
         raise IdentityError(
             f"no session is called {name[:64]!r}", "see `keyswap session list` and the policy's sessions"
@@ -178,8 +184,13 @@ def _policy(path: Path) -> "Policy":
     return load(path, environ=os.environ)
 
 
-def _sessions(state: State) -> Sessions:
-    return Sessions(SqliteStore(state.path / "sessions.db"), clock=time.time)
+@contextlib.contextmanager
+def _sessions(state: State) -> Iterator[Sessions]:
+    sessions = Sessions(SqliteStore(state.path / "sessions.db"), clock=time.time)
+    try:
+        yield sessions
+    finally:
+        sessions.close()
 
 
 def _proxy(flag: str) -> str:

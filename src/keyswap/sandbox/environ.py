@@ -18,12 +18,15 @@ PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 
 def proxy_url(address: str, token: str = "") -> str:
     """The proxy's address with the session's token in it. `address` is `http://host:port` or `host:port`."""
-    parts = urlsplit(address if "://" in address else f"http://{address}")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port is None:
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:  # brackets that do not close, a port over 65535
+        host = port = None
+    if not host or port is None or parts.scheme not in ("http", "https"):
         raise SettingsError("the proxy's address is not http://host:port", "write for example http://127.0.0.1:8080")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     userinfo = f"keyswap:{token}@" if token else ""
-    return f"{parts.scheme}://{userinfo}{host}:{parts.port}"
+    return f"{parts.scheme}://{userinfo}{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def variables(
