@@ -75,8 +75,9 @@ def _copy(folder: Path) -> None:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """This shell's, with an empty home, without our .venv and our own variables."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("KEYSWAP_", "XDG_", "PYTEST_"))}
+    """This shell's, with an empty home, without our .venv, our variables and those of a make that runs this."""
+    strange = ("KEYSWAP_", "XDG_", "PYTEST_", "MAKE", "MFLAGS")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
     path = [part for part in os.environ["PATH"].split(os.pathsep) if not Path(part).is_relative_to(ROOT / ".venv")]
     configured = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "pip" / "pip.conf"
     if configured.exists():
