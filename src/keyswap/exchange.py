@@ -270,8 +270,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "ask", "client", "decision", "fields", "generation", "grants", "head", "id", "refusal", "released", "scrubbed",
-        "session", "started", "upstream",
+        "ask", "client", "decision", "fields", "generation", "grants", "head", "id", "refusal", "released", "session",
+        "started", "upstream",
     )  # fmt: skip
 
     id: str
@@ -290,7 +290,6 @@ class Exchange:
     fields: Fields
     """The header fields that go upstream; real values in them once Swap is through."""
     released: bool
-    scrubbed: int
 
     def __setattr__(self, name: str, value: object) -> None:
         if hasattr(self, name):

@@ -52,7 +52,6 @@ class Settings:
     node: str = ""
     """This machine's name in the audit; empty: the host name."""
     accept_old_h2: bool = False
-    log_json: bool = False
 
 
 def find_policy(flag: str | None, environ: Mapping[str, str]) -> Path:

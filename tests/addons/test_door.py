@@ -97,11 +97,16 @@ class Mitmdump:
 
     def wait_open(self, within: float = 20) -> None:
         deadline = time.monotonic() + within
-        while not answers(self.port):
+        while not (self.started() and answers(self.port)):
             assert self.process is not None
             assert self.process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log
             time.sleep(0.05)
+
+    def started(self) -> bool:
+        """Whether it has said so: before that the listener is bound anew to loopback, and who came first is cut off."""
+        audit = self.home / "state" / "audit.jsonl"
+        return audit.exists() and '"event":"started"' in audit.read_text()
 
     def watch(self) -> int:
         """The exit code, and `opened`; the port is knocked at until the process ends."""

@@ -17,8 +17,9 @@ from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
 from OpenSSL import SSL
 
 from keyswap.addons import strict
-from keyswap.addons.engine import EngineError, Watch, contract, install
+from keyswap.addons.engine import EngineError, contract, install
 from keyswap.addons.selftest import check_contract
+from keyswap.addons.watch import Watch
 from keyswap.exchange import Refusal
 
 

@@ -1,15 +1,10 @@
 """The audit of a house that stops, breaks and is tampered with: each test has one of its own (S33, S45, S46)."""
 
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from addons.shared import ask, open_house
-from keyswap.audit.file import LogFile
 from keyswap.audit.verify import verify
-from keyswap.errors import AuditError
-from support.house import HOST, POLICY, House, Minted
+from support.house import HOST, House, Minted
 
 
 def key(session: Minted) -> list[tuple[str, str]]:
@@ -18,30 +13,6 @@ def key(session: Minted) -> list[tuple[str, str]]:
 
 def log_file(house: House) -> Path:
     return house.state_dir / "audit.jsonl"
-
-
-async def test_S33_machine_durability_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `durability: machine` the release waits for fdatasync; where that fails, it is refused."""
-    async with open_house(tmp_path, POLICY + "audit: {{durability: machine}}\n") as other:
-        session = other.mint()
-        async with other.tunnel(HOST, session) as wire:
-            assert (await wire.request("GET", "/echo", HOST, key(session))).status == 200
-            assert verify(log_file(other), state_dir=other.state_dir).ok
-            with monkeypatch.context() as patched:
-
-                def fails(self: Any, *about: object) -> None:
-                    raise AuditError("the disk is gone")
-
-                patched.setattr(LogFile, "sync", fails)
-                patched.setattr("os.fdatasync", _no_space)
-                before = len(other.provider.requests)
-                answer = await wire.request("GET", "/echo", HOST, key(session))
-                assert answer.status == 503
-                assert len(other.provider.requests) == before
-
-
-def _no_space(descriptor: int) -> None:
-    raise OSError(28, "No space left on device")
 
 
 async def test_S46_a_request_that_runs_while_the_proxy_stops_is_ended(tmp_path: Path) -> None:

@@ -3,16 +3,13 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from addons.logged import logged
+from addons.shared import shared_house
 from support.call import Call
-from support.encode import CODINGS, FORMS
+from support.encode import FORMS
 from support.house import HOST, House, Minted
 from support.provider import Provider
 from support.wire import Closed, Wire, WireResponse, basic
@@ -24,11 +21,19 @@ KEY = b'p&ss=w"o\\rd%7d$1/' + b"k" * 20 + b"ey?~"
 WORDS = b"the quick brown fox jumps over the lazy dog. " * 40
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+house = shared_house(key=KEY)
+
+
+@pytest.fixture(autouse=True)
+def forgotten(house: House) -> None:
+    """Each test begins with an empty record at the provider."""
+    house.provider.recorder.forget()
+
+
 @pytest.fixture
-async def odd(tmp_path: Path, provider: Provider) -> AsyncIterator[House]:
-    """A house whose real value is `KEY`."""
-    async with House(tmp_path, provider, key=KEY) as running:
-        yield running
+def provider(house: House) -> Provider:
+    return house.provider
 
 
 async def ask(house: House, session: Minted, target: str, method: str = "GET") -> WireResponse:
@@ -56,9 +61,9 @@ def holds_key(data: bytes, key: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("place", ["body", "header", "location"])
-async def test_S27_every_form_in_every_place_comes_back_as_the_placeholder(odd: House, place: str) -> None:
-    session = odd.mint()
-    async with odd.tunnel(HOST, session) as wire:
+async def test_S27_every_form_in_every_place_comes_back_as_the_placeholder(house: House, place: str) -> None:
+    session = house.mint()
+    async with house.tunnel(HOST, session) as wire:
         for form, written in FORMS.items():
             target = f"/echo?form={form}&in={place}"
             answer = await wire.request("GET", target, HOST, [("X-Api-Key", session.placeholder("demo"))])
@@ -71,9 +76,9 @@ async def test_S27_every_form_in_every_place_comes_back_as_the_placeholder(odd: 
             assert len(text) == len(prefix) + len(written(KEY)), form
 
 
-async def test_S26_an_error_page_of_the_upstream_is_scrubbed(odd: House) -> None:
-    session = odd.mint()
-    answer = await ask(odd, session, "/echo?form=raw&status=500")
+async def test_S26_an_error_page_of_the_upstream_is_scrubbed(house: House) -> None:
+    session = house.mint()
+    answer = await ask(house, session, "/echo?form=raw&status=500")
     assert (answer.status, answer.body) == (500, masked(session, len(KEY)))
 
 
@@ -111,8 +116,8 @@ async def test_S27_a_value_of_another_upstream_is_not_searched_for(house: House)
     """An answer is searched for what may be released to that upstream, nothing else."""
     session = house.mint()
     async with house.tunnel("plain.example.com", session) as wire:
-        answer = await wire.request("POST", "/echo", "plain.example.com", body=house.key)
-    assert house.key in answer.body
+        answer = await wire.request("POST", "/echo?body64=1", "plain.example.com", body=house.key)
+    assert FORMS["base64"](house.key) in answer.body
 
 
 # -- HTTP/2 -------------------------------------------------------------------------------------------------------
@@ -206,200 +211,13 @@ async def test_S26_the_first_byte_is_not_held_back(house: House, provider: Provi
 
 @pytest.mark.parametrize("form", ["raw", "base64-shift1", "json-unicode", "percent-lower"])
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 16, 31])
-async def test_S26_a_key_is_found_wherever_the_chunks_split_it(odd: House, form: str, size: int) -> None:
-    session = odd.mint()
-    answer = await ask(odd, session, f"/echo?form={form}&split={size}")
+async def test_S26_a_key_is_found_wherever_the_chunks_split_it(house: House, form: str, size: int) -> None:
+    session = house.mint()
+    answer = await ask(house, session, f"/echo?form={form}&split={size}")
     assert answer.complete
     assert holds_key(answer.everything, KEY) == []
     assert len(answer.body) == len(FORMS[form](KEY))
     assert session.placeholder("demo").encode()[2:20] in answer.body
-
-
-@pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
-    with Provider(tmp_path_factory.mktemp("provider")) as running:
-        yield running
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_S26_any_cut_of_any_body_is_scrubbed_and_nothing_else_is_changed(
-    data: st.DataObject, standing: Provider, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Keys and words in any order, in any pieces: the words arrive as they are, the keys do not."""
-    parts = data.draw(st.lists(st.sampled_from([b"KEY", b"words ", b"de", b"\n"]), min_size=1, max_size=8))
-    cuts = data.draw(st.lists(st.integers(1, 60), min_size=1, max_size=8))
-    bodies: list[bytes] = []
-
-    async def reply(call: Call) -> None:
-        body = b"".join(parts).replace(b"KEY", call.request.keys[0])
-        await call.start(200)
-        at = 0
-        for cut in (*cuts, len(body)):
-            await call.send(body[at : at + cut])
-            at += cut
-        await call.end()
-
-    async def run() -> None:
-        async with House(tmp_path_factory.mktemp("house"), standing) as house:
-            session = house.mint()
-            answer = await ask(house, session, "/reply")
-            assert answer.complete
-            bodies.append(answer.body)
-            wanted = b"".join(parts).replace(b"KEY", masked(session, len(house.key)))
-            assert answer.body == wanted
-
-    standing.route("/reply", reply)
-    asyncio.run(run())
-    assert bodies
-
-
-# -- framing ------------------------------------------------------------------------------------------------------
-
-
-async def test_S28_content_length_stays_and_the_connection_goes_on(house: House) -> None:
-    session = house.mint()
-    headers = [("X-Api-Key", session.placeholder("demo"))]
-    async with house.tunnel(HOST, session) as wire:
-        for _ in range(3):
-            answer = await wire.request("GET", "/echo?form=raw", HOST, headers)
-            assert answer.header("content-length") == str(len(house.key))
-            assert answer.body == masked(session, len(house.key))
-
-
-async def test_S26_head_204_and_304_are_scrubbed_and_have_no_body(house: House) -> None:
-    session = house.mint()
-    headers = [("X-Api-Key", session.placeholder("demo"))]
-    async with house.tunnel(HOST, session) as wire:
-        for method, target, status in (
-            ("HEAD", "/echo?form=raw&gzip=1", 200),
-            ("HEAD", "/bytes/1000", 200),
-            ("GET", "/status/204", 204),
-            ("GET", "/status/304", 304),
-            ("GET", "/echo?form=raw", 200),
-        ):
-            answer = await wire.request(method, target, HOST, headers)
-            assert answer.status == status
-            assert house.key not in answer.everything
-            assert answer.header("x-seen-key") == masked(session, len(house.key)).decode()
-            if target == "/bytes/1000":
-                assert answer.header("content-length") == "1000"
-
-
-async def test_S26_a_range_is_asked_as_identity_and_comes_back_as_a_range(house: House) -> None:
-    session = house.mint()
-    headers = [("X-Api-Key", session.placeholder("demo")), ("Range", "bytes=100-299"), ("Accept-Encoding", "gzip, br")]
-    async with house.tunnel(HOST, session) as wire:
-        answer = await wire.request("GET", "/bytes/1000", HOST, headers)
-    [received] = house.provider.requests
-    assert received.values("accept-encoding") == [b"identity"]
-    assert (answer.status, len(answer.body)) == (206, 200)
-    assert answer.header("content-range") == "bytes 100-299/1000"
-
-
-@pytest.mark.parametrize("offered", [[], ["gzip"], ["gzip, deflate, br, zstd", "compress"]])
-async def test_S28_one_identity_is_asked_of_an_upstream_with_a_credential(house: House, offered: list[str]) -> None:
-    session = house.mint()
-    fields = [("X-Api-Key", session.placeholder("demo")), *(("Accept-Encoding", one) for one in offered)]
-    async with house.tunnel(HOST, session) as wire:
-        await wire.request("GET", "/echo", HOST, fields)
-    async with house.tunnel("plain.example.com", session) as wire:
-        await wire.request("GET", "/echo", "plain.example.com", fields[1:])
-    bound, plain = house.provider.requests
-    assert bound.values("accept-encoding") == [b"identity"]
-    assert plain.values("accept-encoding") == [one.encode() for one in offered]
-
-
-async def test_S28_an_upstream_without_a_credential_may_compress(house: House) -> None:
-    session = house.mint()
-    async with house.tunnel("plain.example.com", session) as wire:
-        answer = await wire.request("GET", "/echo?gzip=1", "plain.example.com")
-    assert answer.header("content-encoding") == "gzip"
-    assert answer.body.startswith(b"\x1f\x8b")
-
-
-@pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
-@pytest.mark.parametrize("coding", sorted(CODINGS))
-async def test_S28_an_answer_that_is_compressed_all_the_same_is_decoded_and_scrubbed(
-    house: House, coding: str, alpn: str
-) -> None:
-    session = house.mint()
-    placeholder = session.placeholder("demo")
-    target = f"/echo?form=raw&{coding}=1"
-    async with house.tunnel(HOST, session, alpn=alpn) as wire:
-        if alpn == "h2":
-            client = await Wire2.start(wire)
-            answer = await client.request("GET", target, HOST, [("x-api-key", placeholder)])
-        else:
-            answer = await wire.request("GET", target, HOST, [("X-Api-Key", placeholder)])
-            again = await wire.request("GET", "/echo?form=raw", HOST, [("X-Api-Key", placeholder)])
-            assert again.body == masked(session, len(house.key))
-    assert answer.complete
-    assert answer.header("content-encoding") is None
-    assert answer.body == masked(session, len(house.key))
-
-
-async def test_S28_a_coding_nobody_can_decode_is_refused_with_words(house: House, provider: Provider) -> None:
-    async def reply(call: Call) -> None:
-        secret = call.request.keys[0][::-1]
-        await call.whole(200, secret, b"text/plain", [(b"content-encoding", b"rot13")])
-
-    provider.route("/reply", reply)
-    session = house.mint()
-    answer = await ask(house, session, "/reply")
-    told = json.loads(answer.body)
-    assert (answer.status, told["code"]) == (502, "upstream_failed")
-    assert "encoded in a way" in told["message"]
-    assert house.key[::-1] not in answer.everything
-
-
-async def test_S28_a_coding_nobody_can_decode_is_refused_on_http2_too(house: House, provider: Provider) -> None:
-    async def reply(call: Call) -> None:
-        await call.whole(200, call.request.keys[0], b"text/plain", [(b"content-encoding", b"gzip, gzip")])
-
-    provider.route("/reply", reply)
-    session = house.mint()
-    async with house.tunnel(HOST, session, alpn="h2") as wire:
-        client = await Wire2.start(wire)
-        answer = await client.request("GET", "/reply", HOST, [("x-api-key", session.placeholder("demo"))])
-    assert (answer.status, json.loads(answer.body)["code"]) == (502, "upstream_failed")
-    assert house.key not in answer.everything
-
-
-async def test_S28_an_answer_that_only_says_it_is_compressed_ends_without_a_byte_of_it(
-    house: House, provider: Provider
-) -> None:
-    async def reply(call: Call) -> None:
-        await call.whole(200, b"no gzip: " + call.request.keys[0], b"text/plain", [(b"content-encoding", b"gzip")])
-
-    provider.route("/reply", reply)
-    session = house.mint()
-    async with house.tunnel(HOST, session) as wire:
-        await wire.send(get("/reply", session))
-        data = await wire.read_to_end()
-    assert house.key not in data
-    assert (b"no gzip" in data, data.endswith(b"0\r\n\r\n")) == (False, False)
-    [ended] = house.records("response")
-    assert ended["upstream"]["error"] == "connection ended early"
-
-
-async def test_S28_a_bomb_is_stopped_at_its_limit(house: House, provider: Provider) -> None:
-    """64 MiB in 64 KiB: a little over the 8 MiB that any answer may come to, then the connection ends."""
-    bomb = CODINGS["gzip"](bytes(64 * 1024 * 1024))
-
-    async def reply(call: Call) -> None:
-        await call.whole(200, bomb, b"text/plain", [(b"content-encoding", b"gzip")])
-
-    provider.route("/reply", reply)
-    session = house.mint()
-    async with house.tunnel(HOST, session) as wire:
-        await wire.send(get("/reply", session))
-        size, last = 0, b""
-        while piece := await wire.receive(timeout=20):
-            size, last = size + len(piece), piece[-5:]
-            wire.everything = b""
-    assert size < 20 * 1024 * 1024
-    assert last != b"0\r\n\r\n"
 
 
 # -- malformed answers --------------------------------------------------------------------------------------------
@@ -459,6 +277,8 @@ async def test_S26_an_older_version_of_a_rotated_key_is_still_scrubbed(house: Ho
     answer = await ask(house, session, "/reply")
     assert keys == [old, b"real-newer-0123456789abcdef"]
     assert answer.body == masked(session, len(old)) + b"; " + masked(session, len(keys[1]))
+    house.write_key(old)
+    await asyncio.sleep(0.1)
 
 
 async def test_S26_an_upstreams_own_session_headers_do_not_come_back(house: House, provider: Provider) -> None:

@@ -1,5 +1,6 @@
 """What has to be right before a port is opened (S31, S41, S42)."""
 
+import importlib.metadata
 import os
 import resource
 import socket
@@ -8,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from addons.logged import logged
 from addons.test_leaves import authority, shown
+from keyswap.addons import attach, selftest
+from keyswap.addons.engine import EngineError
 from keyswap.addons.proxy import open_proxy
 from keyswap.addons.startup import own_names
 from keyswap.certs import ca
@@ -126,3 +130,51 @@ def test_S10_every_name_of_a_listener_is_known() -> None:
     everywhere = own_names([("0.0.0.0", 8080), ("::", 8080)])
     assert {("localhost", 8080), ("::1", 8080), (socket.gethostname().lower(), 8080)} <= set(everywhere)
     assert own_names([("192.0.2.1", 80)]) == (("192.0.2.1", 80),)
+
+
+# -- the self-test ------------------------------------------------------------------------------------------------
+
+
+async def test_S30_a_failing_selftest_is_no_start(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*about: object) -> None:
+        raise EngineError("self-test: a raising hook was not refused")
+
+    other = House(tmp_path, provider)
+    with monkeypatch.context() as patched, logged():
+        patched.setattr(attach, "check_fails_closed", fails)
+        with pytest.raises(EngineError, match="self-test"):
+            await other.__aenter__()
+    assert other.proxy is None
+    async with other:  # and leaves nothing behind
+        assert [record["event"] for record in other.records()].count("started") == 1
+
+
+async def test_S30_a_start_that_fails_otherwise_is_told_by_its_type(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*about: object) -> None:
+        raise ZeroDivisionError("a-secret-in-the-text")
+
+    monkeypatch.setattr(attach, "check_fails_closed", fails)
+    with logged() as log, pytest.raises(EngineError, match=r"the start failed \(ZeroDivisionError\)"):
+        async with House(tmp_path, provider):
+            pass
+    assert "a-secret-in-the-text" not in log.getvalue()
+
+
+async def test_an_engine_without_a_name_we_replace_is_no_start(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selftest, "contract", lambda: iter([(selftest, "a_name_it_lost")]))
+    with pytest.raises(EngineError, match="a_name_it_lost"):
+        async with House(tmp_path, provider):
+            pass
+
+
+def test_an_h2_with_a_known_hole_is_no_start_unless_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "4.3.0")
+    with pytest.raises(EngineError, match="request-smuggling"):
+        selftest.check_versions(accept_old_h2=False)
+    selftest.check_versions(accept_old_h2=True)

@@ -32,7 +32,8 @@ class Minted:
 class Served:
     """`with Served(policy, state_dir) as proxy:` is a running proxy on loopback; SIGTERM ends it."""
 
-    def __init__(self, policy: Path, state_dir: Path) -> None:
+    def __init__(self, policy: Path, state_dir: Path, *, passphrase: str = "") -> None:
+        """`passphrase`: where that of the CA's key is, `file:/PATH`."""
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.policy = policy
         self.state_dir = state_dir
@@ -42,6 +43,7 @@ class Served:
         self.status = ""
         self._ready = state_dir.parent / f"{state_dir.name}.ready"
         self._log_path = state_dir.parent / f"{state_dir.name}.log"
+        self._passphrase = passphrase
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -82,7 +84,8 @@ class Served:
         return found
 
     def __enter__(self) -> Self:
-        self.keyswap("ca", "init", "--dir", str(self.certs_dir))
+        protected = ("--passphrase", self._passphrase) if self._passphrase else ()
+        self.keyswap("ca", "init", "--dir", str(self.certs_dir), *protected)
         ports = ("--listen", "127.0.0.1:0", "--status", "127.0.0.1:0")
         files = ("--policy", str(self.policy), "--state-dir", str(self.state_dir), "--ready-file", str(self._ready))
         with self._log_path.open("wb") as log:
@@ -125,4 +128,5 @@ class Served:
         raise AssertionError(f"keyswap serve did not become ready: {self.log.decode()[-3000:]}")
 
     def _environment(self) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "HOME": str(self.state_dir.parent), "LANG": "C.UTF-8"}
+        own = {"PATH": os.environ["PATH"], "HOME": str(self.state_dir.parent), "LANG": "C.UTF-8"}
+        return {**own, "KEYSWAP_CA_PASSPHRASE": self._passphrase} if self._passphrase else own

@@ -52,7 +52,7 @@ def default_addons(runtime: Runtime, abort: Callable[..., None]) -> Chain:
         Scrub(runtime, abort),
         Record(recorder, clients),
         Limits(runtime, clients, abort),
-        Reload(runtime),
+        Reload(runtime, clients, abort),
         Roster(runtime, clients, abort),
     )
     return Chain(addons, release, recorder, dialer, clients)

@@ -16,6 +16,8 @@ Dialect = Literal["", "anthropic", "openai", "gemini"]
 REASON_LIMIT = 120
 """Bytes of a reason phrase: clients that hide the body of a refused CONNECT print this much without wrapping oddly."""
 
+FAILED = Refusal(Code.INTERNAL, "an internal error stopped this request", "look at the proxy's log")
+
 _ANTHROPIC_TYPE = {
     400: "invalid_request_error",
     407: "authentication_error",
@@ -32,7 +34,7 @@ _GEMINI_STATUS = {
 
 
 def sentence(refusal: Refusal) -> str:
-    """`keyswap refused this request: api.foo.com is not in egress (policy.yaml:14). To allow it, add …`."""
+    """`keyswap: api.foo.com is not in egress (policy.yaml:14). Add {host: api.foo.com} to egress in policy.yaml.`"""
     where = f" ({refusal.rule.where})" if refusal.rule is not None else ""
     todo = f" {refusal.todo[:1].upper()}{refusal.todo[1:]}." if refusal.todo else ""
     return f"keyswap: {refusal.reason}{where}.{todo}"

@@ -20,6 +20,7 @@ from keyswap.addons.runtime import Runtime
 from keyswap.addons.selftest import check_contract, check_fails_closed, check_versions
 from keyswap.addons.startup import own_names
 from keyswap.addons.strict import StrictAddonManager
+from keyswap.addons.watch import Watch
 from keyswap.errors import AuditError, SettingsError
 from keyswap.exchange import Refusal
 from keyswap.settings import Listen
@@ -116,7 +117,7 @@ def attach(master: Master, runtime: Runtime) -> Attached:
     return attached
 
 
-def _watch(runtime: Runtime, chain: Chain) -> engine.Watch:
+def _watch(runtime: Runtime, chain: Chain) -> Watch:
     def unreadable(client: Client, refusal: Refusal, request_id: str) -> None:
         chain.recorder.unreadable(client, refusal, request_id)
 
@@ -127,7 +128,7 @@ def _watch(runtime: Runtime, chain: Chain) -> engine.Watch:
         elif state.head_since is None:
             state.head_since = runtime.clock()
 
-    return engine.Watch(
+    return Watch(
         head_limit=lambda: runtime.policy.limits.head,
         answer_head_limit=lambda: runtime.policy.limits.answer_head,
         on_unreadable=unreadable,

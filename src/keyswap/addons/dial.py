@@ -32,6 +32,9 @@ so that a client that stays for hours follows the name as it moves."""
 _DIALLING: contextvars.ContextVar[tuple[str, Server] | None] = contextvars.ContextVar("keyswap_dialling", default=None)
 """The id of the client connection on whose behalf the engine is dialling, and what; None: not an upstream dial."""
 
+HELD = 64
+"""Permits kept for one client connection: one that asks for ever new names below a wildcard costs no more."""
+
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
 
 
@@ -75,6 +78,8 @@ class Dialer:
 
     async def _check(self, client_id: str, authority: Authority, entry: Entry) -> Refusal | None:
         port = authority.port if entry.pin_port is None else entry.pin_port
+        # Taken before the wait: what is written for a client that leaves meanwhile goes where nobody keeps it.
+        permits = self._permits.setdefault(client_id, {})
         try:
             found = await self._addresses(authority, entry)
         except OSError:
@@ -100,11 +105,11 @@ class Dialer:
                     Code.LOOP, f"{authority} is this proxy itself", "address the upstream instead", entry.rule
                 )
         now = asyncio.get_running_loop().time()
-        permit = Permit(authority, entry, tuple(found), port, now)
-        permits = self._permits.setdefault(client_id, {})
         key = (authority.host, authority.port, way_of(entry))
         permits.pop(key, None)  # the latest stands last
-        permits[key] = permit
+        permits[key] = Permit(authority, entry, tuple(found), port, now)
+        if len(permits) > HELD:
+            del permits[next(iter(permits))]
         return None
 
     async def _addresses(self, authority: Authority, entry: Entry) -> list[Address]:
@@ -125,7 +130,7 @@ class Dialer:
             if port != own_port:
                 continue
             own = ipaddress.ip_address(host)
-            if own == address or (own.is_unspecified and (address.is_loopback or str(address) in _own_addresses())):
+            if own == address or (own.is_unspecified and _is_local(address)):
                 return True
         return False
 
@@ -227,9 +232,12 @@ async def _system_resolve(host: str, port: int) -> list[Address]:
     return [ipaddress.ip_address(text) for text in unique]
 
 
-def _own_addresses() -> frozenset[str]:
-    """The addresses of this machine, as far as its host name tells."""
+def _is_local(address: Address) -> bool:
+    """Whether this machine has that address; the kernel knows, where a look-up of our host name would only guess."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
-        return frozenset(str(row[4][0]) for row in socket.getaddrinfo(socket.gethostname(), None))
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
     except OSError:
-        return frozenset()
+        return False
+    return True

@@ -5,26 +5,21 @@ missing or has changed its shape. `install` refuses (EngineError) in that case, 
 """
 
 import time
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mitmproxy import http
 from mitmproxy.net.http import http1
-from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy import layer
 from mitmproxy.proxy import server as proxy_server
 from mitmproxy.proxy.layers import http as http_layer
 from mitmproxy.proxy.layers.http import _http1, _http2
-from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
 from mitmproxy.proxy.layers.http._hooks import HttpResponseHeadersHook
 
-from keyswap.addons import answer, framing, pressure, reuse
+from keyswap.addons import answer, framing, heads, pressure, reuse
 from keyswap.addons.failures import answering_failures
+from keyswap.addons.watch import Watch
 from keyswap.errors import Error
-from keyswap.exchange import Code, Refusal
-from keyswap.rewrite.raw import check_raw_head
-from keyswap.rewrite.read import Unreadable
 
 
 class EngineError(Error):
@@ -32,27 +27,6 @@ class EngineError(Error):
 
 
 Commands = layer.CommandGenerator[None]
-
-
-@dataclass(slots=True)
-class Watch:
-    """What the patches ask and tell."""
-
-    head_limit: Callable[[], int]
-    """Bytes an HTTP/1 request head may have."""
-    answer_head_limit: Callable[[], int]
-    """Bytes an HTTP/1 response head may have."""
-    on_unreadable: Callable[[Any, Refusal, str], None]
-    """Told (client connection, refusal, request id) of a head that never became a request."""
-    on_partial_head: Callable[[Any, bool], None]
-    """Told (client connection, whether an unfinished head is waiting)."""
-    new_id: Callable[[], str]
-    on_failure: Callable[[http.HTTPFlow], http.Response]
-    """The answer to a request that the engine gives up."""
-    way_of: Callable[[http.HTTPFlow], Hashable]
-    """How a request would be dialled."""
-    ways: reuse.Ways
-    """How each upstream connection was."""
 
 
 def install(watch: Watch) -> Callable[[], None]:
@@ -72,10 +46,10 @@ def install(watch: Watch) -> Callable[[], None]:
     replace(_http2, "format_error", lambda status, message: answer.engine_error(status))
     # So do its words for a broken HTTP/2 connection, which it logs, and nobody else hears of it (S42, S46).
     http2 = _http2.Http2Connection
-    replace(http2, "protocol_error", _recording_breaks(http2.protocol_error, watch))
+    replace(http2, "protocol_error", heads.recording_breaks(http2.protocol_error, watch))
     # The parsed head has lost what S12 asks about, and has no limit of its own (S16).
-    replace(_http1.Http1Server, "read_headers", _reading_strictly(_http1.Http1Server.read_headers, watch))
-    replace(_http1.Http1Client, "read_headers", _reading_bounded(_http1.Http1Client.read_headers, watch))
+    replace(_http1.Http1Server, "read_headers", heads.reading_strictly(_http1.Http1Server.read_headers, watch))
+    replace(_http1.Http1Client, "read_headers", heads.reading_bounded(_http1.Http1Client.read_headers, watch))
     # The translation between HTTP/2 and HTTP/1, and what is no final answer (S9, S12, S29).
     client, server = _http1.Http1Client, _http1.Http1Server
     replace(client, "send", framing.sending_framed(client.send))
@@ -113,114 +87,6 @@ def _make_error_response(status_code: int, message: str = "") -> bytes:
     made = http.Response.make(status_code, answer.engine_error(status_code), headers)
     raw: bytes = http1.assemble_response(made)
     return raw
-
-
-def _reading_strictly(original: Callable[..., Any], watch: Watch) -> Callable[..., Commands]:
-    def read_headers(self: Any, event: Any) -> Commands:
-        if isinstance(event, events.DataReceived):
-            problem = _head_problem(self, watch)
-            if problem is not None:
-                yield commands.SendData(self.conn, _told(self.conn, problem, watch))
-                yield commands.CloseConnection(self.conn)
-                self.state = self.done
-                return
-        elif isinstance(event, events.ConnectionClosed):
-            # The original logs the bytes of an unfinished head, tokens included.
-            watch.on_partial_head(self.conn, False)
-            yield commands.CloseConnection(self.conn)
-            return
-        # None of the commands of a reader of heads waits for an answer, so they can be looked at in passing.
-        for command in original(self, event):
-            if isinstance(command, commands.SendData) and self.request is None:
-                command = commands.SendData(self.conn, _told(self.conn, _UNREADABLE, watch))
-            yield command
-
-    return read_headers
-
-
-def _recording_breaks(original: Callable[..., Any], watch: Watch) -> Callable[..., Commands]:
-    def protocol_error(self: Any, message: str, *code: int) -> Commands:
-        if isinstance(self, _http2.Http2Server):
-            watch.on_unreadable(self.conn, _BROKEN, watch.new_id())
-        yield from original(self, "HTTP/2 protocol error", *code)
-
-    return protocol_error
-
-
-_BROKEN = Refusal(Code.AMBIGUOUS, "the connection broke the rules of HTTP/2", "send each request as RFC 9113 says")
-"""Told to the audit only: such a connection is ended, and there is no stream left to answer on."""
-
-_UNREADABLE = Refusal(
-    Code.AMBIGUOUS, "the request line or a header cannot be read", "send plain HTTP/1.1, a CONNECT as host:port"
-)
-"""What the engine's own parser refuses; its words quote the bytes."""
-
-
-def _told(client: Any, problem: Refusal, watch: Watch) -> bytes:
-    """The answer to bytes that never became a request, which is recorded first (S46)."""
-    request_id = watch.new_id()
-    watch.on_unreadable(client, problem, request_id)
-    raw: bytes = http1.assemble_response(answer.response(problem, request_id, close=True))
-    return raw
-
-
-def _head_problem(self: Any, watch: Watch) -> Refusal | None:
-    """Why the head at the start of the buffer cannot be read, once it is whole or too long; looks, takes nothing."""
-    raw = bytes(self.buf)
-    raw = raw.lstrip(b"\r\n")  # RFC 9112, section 2.2: empty lines before a request line are ignored
-    if raw and raw[0] == 0x16:
-        return Refusal(
-            Code.AMBIGUOUS, "these bytes are TLS where HTTP was expected", "connect to the proxy with http://"
-        )
-    end = raw.find(b"\r\n\r\n")
-    bare = raw.find(b"\n\n")
-    whole = end if bare == -1 or (end != -1 and end < bare) else bare
-    limit = watch.head_limit()
-    if whole > limit or (whole == -1 and len(raw) > limit):
-        return Refusal(
-            Code.HEAD_TOO_LARGE, f"the request head is over limits.head ({limit} bytes)", "send a smaller head"
-        )
-    watch.on_partial_head(self.conn, whole == -1 and bool(raw))
-    if whole == -1:
-        return _early_problem(raw)
-    try:
-        check_raw_head(raw[: whole + (4 if whole == end else 2)])
-    except Unreadable as error:
-        return Refusal(error.code, error.what, error.todo)
-    return None
-
-
-def _early_problem(raw: bytes) -> Refusal | None:
-    """A banner of another protocol, told as soon as its first line or 32 bytes show it (S8)."""
-    line, newline, _ = raw.partition(b"\n")
-    word, space, _ = line.partition(b" ")
-    foreign = newline and not line.rstrip(b"\r").endswith((b" HTTP/1.1", b" HTTP/1.0"))
-    if foreign or ((space or len(line) > 32) and not word.replace(b"-", b"").isalpha()):
-        return Refusal(Code.AMBIGUOUS, "these bytes are not HTTP", "speak HTTP through this proxy")
-    return None
-
-
-def _reading_bounded(original: Callable[..., Any], watch: Watch) -> Callable[..., Commands]:
-    def read_headers(self: Any, event: Any) -> Commands:
-        if isinstance(event, events.DataReceived) and self.request is None:
-            yield commands.CloseConnection(self.conn)  # the original logs the bytes of an answer nobody asked for
-            return
-        if isinstance(event, events.DataReceived) and len(self.buf) > watch.answer_head_limit():
-            raw = bytes(self.buf)
-            end = raw.find(b"\r\n\r\n")
-            if end == -1 or end > watch.answer_head_limit():
-                yield commands.CloseConnection(self.conn)
-                yield ReceiveHttp(
-                    ResponseProtocolError(
-                        self.stream_id,
-                        "the answer's head is over limits.answer_head",
-                        ErrorCode.GENERIC_SERVER_ERROR,
-                    )
-                )
-                return
-        yield from original(self, event)
-
-    return read_headers
 
 
 def _answering_early(original: Callable[..., Any]) -> Callable[..., Commands]:

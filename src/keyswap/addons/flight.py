@@ -99,6 +99,12 @@ class Clients:
     def __len__(self) -> int:
         return len(self._by_client)
 
+    def landed(self, flow: http.HTTPFlow) -> None:
+        """Drop a request that is over; its connection may have ended before it."""
+        state = self._by_client.get(flow.client_conn)
+        if state is not None:
+            state.flights.pop(flow.id, None)
+
     def forget(self, client: Client) -> ClientState | None:
         """Drop a connection that has ended."""
         state = self._by_client.pop(client, None)

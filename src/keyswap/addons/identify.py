@@ -28,7 +28,7 @@ class Identify:
         """Open the notebook of a CONNECT."""
         client = self.clients.of(flow.client_conn)
         client.heard = True
-        await self._open(flow, client, await self._session(client, flow.request))
+        self._open(flow, client, await self._session(client, flow.request))
 
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Open the notebook of a request."""
@@ -38,10 +38,10 @@ class Identify:
             session = client.session if client.session and self.runtime.alive(client.session) else None
         else:
             session = await self._session(client, flow.request)
-        await self._open(flow, client, session)
+        self._open(flow, client, session)
         client.flights[flow.id] = flow
 
-    async def _open(self, flow: http.HTTPFlow, client: ClientState, session: Session | None) -> None:
+    def _open(self, flow: http.HTTPFlow, client: ClientState, session: Session | None) -> None:
         exchange = Exchange()
         exchange.id = self.runtime.new_id()
         exchange.client = client.peer

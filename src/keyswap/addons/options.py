@@ -7,6 +7,7 @@ from mitmproxy.options import Options
 
 from keyswap.addons.runtime import Runtime
 from keyswap.errors import SettingsError
+from keyswap.policy.model import Limits
 
 RECORDERS = {
     "save_stream_file": "-w writes real keys to disk",
@@ -68,7 +69,7 @@ def safe_options(runtime: Runtime, available: Options) -> Mapping[str, Any]:
         "anticache": False,
         "anticomp": False,
         "showhost": False,
-        "tcp_timeout": max(1, int(runtime.policy.limits.idle)),
+        "tcp_timeout": idle_seconds(runtime.policy.limits),
         "body_size_limit": None,
         "add_upstream_certs_to_client_chain": False,
         "upstream_cert": False,
@@ -76,3 +77,8 @@ def safe_options(runtime: Runtime, available: Options) -> Mapping[str, Any]:
     if not available.listen_host:
         wanted["listen_host"] = "127.0.0.1"  # mitmproxy's own default is every interface
     return {name: value for name, value in wanted.items() if name in available}
+
+
+def idle_seconds(limits: Limits) -> int:
+    """`limits.idle` as the engine takes it: whole seconds, at least one."""
+    return max(1, int(limits.idle))

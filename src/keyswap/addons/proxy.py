@@ -102,7 +102,8 @@ async def _listening(proxy: Proxy, settings: Settings) -> None:
             if isinstance(failure, Error)
             else EngineError(f"the start failed ({type(failure).__name__})", "look at the log")
         )
-    if proxy.task.done() or not server.listen_addrs():
+    # Without listeners known the last hook has not run, and with it the self-test.
+    if proxy.task.done() or not (server.listen_addrs() and proxy.runtime.listeners):
         raise SettingsError(f"cannot listen on {settings.listen}", "choose another address with --listen")
 
 

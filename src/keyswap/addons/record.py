@@ -7,6 +7,7 @@ from typing import Any
 from mitmproxy import http
 from mitmproxy.connection import Client
 
+from keyswap.addons.answer import FAILED
 from keyswap.addons.flight import Clients, Flight, flight_of
 from keyswap.addons.runtime import Runtime
 from keyswap.errors import AuditError
@@ -14,8 +15,6 @@ from keyswap.exchange import Code, Exchange, Refusal, Session
 from keyswap.policy.paths import display
 
 logger = logging.getLogger(__name__)
-
-FAILED = Refusal(Code.INTERNAL, "an internal error stopped this request", "look at the proxy's log")
 
 _HIDDEN = "*"
 """Stands in a record for a part of the target that holds a placeholder."""
@@ -227,11 +226,12 @@ class Record:
         flight = flight_of(flow)
         if flight is not None:
             self.recorder.end(flow, flight, failure)
-        self.clients.of(flow.client_conn).flights.pop(flow.id, None)
+        self.clients.landed(flow)
 
     def client_disconnected(self, client: Client) -> None:
         """Whatever has no end yet ends here."""
         state = self.clients.forget(client)
+        self.recorder.runtime.metrics.connections.set(len(self.clients))
         for flow in list(state.flights.values()) if state is not None else ():
             flight = flight_of(flow)
             if flight is not None:

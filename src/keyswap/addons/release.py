@@ -10,10 +10,10 @@ from mitmproxy import http
 
 from keyswap.addons import answer
 from keyswap.addons.flight import Flight, flight_of
-from keyswap.addons.record import FAILED, Recorder, body_too_large
+from keyswap.addons.record import Recorder, body_too_large
 from keyswap.addons.runtime import Runtime
 from keyswap.errors import AuditError
-from keyswap.exchange import Code, Refusal
+from keyswap.exchange import Code, Refusal, Session
 from keyswap.rewrite.read import declared_length
 
 RELEASED = "keyswap.released"
@@ -21,6 +21,8 @@ RELEASED = "keyswap.released"
 
 LINGER = 3.0
 """Seconds a client has to read its refusal before its connection is closed; closing at once could lose the answer."""
+
+SESSION_ENDED = Refusal(Code.SESSION_REQUIRED, "the session has ended", "mint a new one")
 
 _UPSTREAM = Refusal(
     Code.UPSTREAM_FAILED,
@@ -55,9 +57,9 @@ class Release:
         """Let a request go, or answer it."""
         flight = flight_of(flow)
         if flight is not None and flight.exchange.get("refusal") is None:
-            over = self._over_body_limit(flight)
-            if over is not None:
-                flight.exchange.refusal = over
+            late = self._over_body_limit(flight) or self._ended(flight)
+            if late is not None:
+                flight.exchange.refusal = late
         if flow.error is not None or flight is None or not self._complete(flight):
             self._refuse(flow, flight, self._refusal_of(flight))
             return
@@ -72,7 +74,7 @@ class Release:
 
     def failed_here(self, flow: http.HTTPFlow) -> http.Response:
         """The answer to a request that an internal error stopped."""
-        return self._answer(flow, self._id(flow), FAILED, close=True)
+        return self._answer(flow, self._id(flow), answer.FAILED, close=True)
 
     def failed_below(self, flow: http.HTTPFlow) -> http.Response:
         """The answer where the engine itself gives a request up: the request cannot be read, or its upstream failed."""
@@ -113,7 +115,14 @@ class Release:
     @staticmethod
     def _refusal_of(flight: Flight | None) -> Refusal:
         found = flight.exchange.get("refusal") if flight is not None else None
-        return found if isinstance(found, Refusal) else FAILED
+        return found if isinstance(found, Refusal) else answer.FAILED
+
+    def _ended(self, flight: Flight) -> Refusal | None:
+        """Whether the session has ended while the destination was looked up (S32)."""
+        session = flight.exchange.get("session")
+        if isinstance(session, Session) and not self.runtime.alive(session):
+            return SESSION_ENDED
+        return None
 
     def _over_body_limit(self, flight: Flight) -> Refusal | None:
         limit = flight.situation.policy.limits.body

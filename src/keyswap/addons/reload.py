@@ -1,12 +1,16 @@
 """Reload: an edit of the policy takes effect within a second, whole or not at all (S31)."""
 
 import asyncio
+from collections.abc import Callable
 
 from keyswap import log
+from keyswap.addons.dial import way_of
+from keyswap.addons.flight import Clients, ClientState
 from keyswap.addons.runtime import Runtime
 from keyswap.addons.situation import Situation
 from keyswap.addons.startup import optional_of, sources_of, standing_of
 from keyswap.errors import AuditError, Error
+from keyswap.policy.decide import decide, entry_for
 from keyswap.policy.load import load
 from keyswap.policy.model import Policy
 from keyswap.policy.watch import Watcher
@@ -17,8 +21,10 @@ logger = log.get(__name__)
 class Reload:
     """Watches the policy's directory and swaps a good edit in by one assignment."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, clients: Clients, abort: Callable[..., None]) -> None:
         self.runtime = runtime
+        self.clients = clients
+        self.abort = abort
         self.environ = runtime.environ
         self._task: asyncio.Task[None] | None = None
 
@@ -56,6 +62,13 @@ class Reload:
             logger.warning("policy_needs_restart", what="audit settings take effect at the next start")
         self.runtime.situation = Situation(policy, standing, self.runtime.situation.placeholder_key)
         self._told(policy)
+        self._close_refused(policy)
+
+    def _close_refused(self, policy: Policy) -> None:
+        """End what is relayed unopened and would no longer be: it has no requests that could be judged anew (S32)."""
+        for client, state in self.clients:
+            if state.connect is not None and state.connect.result == "passthrough" and not _still(policy, state):
+                self.abort(client)
 
     def _told(self, policy: Policy) -> None:
         self.runtime.metrics.policy_generation.set(policy.generation)
@@ -83,3 +96,11 @@ class Reload:
             self.runtime.audit.write(event, **fields)
         except AuditError:
             self.runtime.metrics.audit_failures.inc()
+
+
+def _still(policy: Policy, state: ClientState) -> bool:
+    """Whether a tunnel that is relayed would be relayed again, and dialled in the same way."""
+    if state.ask is None:
+        return False
+    same_way = way_of(entry_for(policy, state.ask)) == way_of(state.connect_entry)
+    return same_way and decide(policy, state.ask).result == "passthrough"

@@ -3,21 +3,19 @@
 A session that has ended loses its open connections within a second (S32), and both ends of its life are recorded.
 """
 
-import asyncio
-import logging
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from keyswap.addons.flight import Clients, ClientState, flight_of
+from keyswap.addons.periodic import Periodic
 from keyswap.addons.runtime import Runtime
 from keyswap.errors import AuditError, StoreError
 from keyswap.exchange import Session, SessionId
 from keyswap.store.interface import SessionRow
 
-logger = logging.getLogger(__name__)
-
-PERIOD = 0.25
-"""Seconds between two looks."""
+PRUNE_EVERY = 3600.0
+"""Seconds between two prunings of the table: a proxy that runs for months shall not carry all that was ever minted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,40 +24,38 @@ class _Life:
     ended: bool
 
 
-class Roster:
+class Roster(Periodic):
     """Looks at the table of sessions."""
 
+    period = 0.25
+    subject = "sessions"
+
     def __init__(self, runtime: Runtime, clients: Clients, abort: Callable[..., None]) -> None:
-        self.runtime = runtime
+        super().__init__(runtime)
         self.clients = clients
         self.abort = abort
         self._lives: dict[tuple[SessionId, bytes], _Life] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._pruned_at = 0.0
 
     def running(self) -> None:
         """Begin to look."""
-        self.runtime.sessions.prune()
+        self._prune()
         self._lives = self._now()
-        self._task = asyncio.create_task(self._watch())
-
-    def done(self) -> None:
-        """Stop looking."""
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(PERIOD)
-            try:
-                self.look()
-            except StoreError:
-                continue  # a session that cannot be looked up is refused where it is asked about
-            except Exception as error:  # a look that fails must not be the last one (S30)
-                self.runtime.metrics.hook_failures.inc()
-                logger.error("the look at sessions failed: %s", type(error).__name__)
+        super().running()
 
     def look(self) -> None:
         """Look once."""
+        with contextlib.suppress(StoreError):  # a session that cannot be looked up is refused where it is asked about
+            if self.runtime.clock() - self._pruned_at >= PRUNE_EVERY:
+                self._prune()
+            self._record_lives()
+            self._close_dead()
+
+    def _prune(self) -> None:
+        self._pruned_at = self.runtime.clock()
+        self.runtime.sessions.prune()
+
+    def _record_lives(self) -> None:
         before, now = self._lives, self._now()
         for key, life in now.items():
             if key not in before:
@@ -70,6 +66,8 @@ class Roster:
             if key not in now and not life.ended:
                 self._write("session_revoked", life.row)
         self._lives = now
+
+    def _close_dead(self) -> None:
         for client, state in self.clients:
             if any(not self.runtime.alive(session) for session in _sessions(state)):
                 self.abort(client)

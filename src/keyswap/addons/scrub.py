@@ -5,7 +5,7 @@ of being asked not to, overwrite, hand on. An exception in it would make the eng
 ends the connection instead (S30).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from mitmproxy import http
 
@@ -128,10 +128,7 @@ class Scrub:
             flight.counters.scrubbed += hits
 
 
-def scrub_fields(
-    fields: "Iterator[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...] | list[tuple[bytes, bytes]]",
-    masker: Masker,
-) -> tuple[list[tuple[bytes, bytes]], int]:
+def scrub_fields(fields: Iterable[tuple[bytes, bytes]], masker: Masker) -> tuple[list[tuple[bytes, bytes]], int]:
     """The fields with every real value overwritten, framing ones as they are; and how many were found.
 
     A field whose name holds one is left out.
@@ -205,6 +202,6 @@ class _Pipeline:
         else:
             self._decoder.end()
         if not chunk:
-            before = self._stream.end()
+            held_back = self._stream.end()
             self._flight.counters.scrubbed += self._stream.count
-            yield before
+            yield held_back

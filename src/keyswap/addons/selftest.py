@@ -1,4 +1,4 @@
-"""The start-up self-test: proves, before the port is opened, that this engine fails closed (S30, S35)."""
+"""The start-up self-test: proves that this engine fails closed, or ends the start (S30, S35)."""
 
 import copy
 from typing import Any

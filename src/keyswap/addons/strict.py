@@ -15,7 +15,6 @@ from mitmproxy import addonmanager, exceptions, flow, hooks, http
 from mitmproxy.connection import Connection
 
 from keyswap.addons import answer
-from keyswap.exchange import Code, Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +23,9 @@ LIFECYCLE = frozenset({"load", "configure", "running", "done"})
 ENGINE_ADDONS = frozenset({"core", "proxyserver", "nextlayer", "tlsconfig", "disableh2c", "errorcheck"})
 """The engine's own addons that still hear about traffic. The others record, replay, modify or serve pages."""
 
-_FAILED = Refusal(Code.INTERNAL, "an internal error stopped this request", "look at the proxy's log")
+_ENDINGS = frozenset({"done", "client_disconnected", "server_disconnected"})
+"""Hooks that let go of things: whoever fails there does not keep the others from it."""
+
 _ANSWERABLE = frozenset({"http_connect", "requestheaders", "request"})
 _CLIENT_HOOKS = frozenset(
     {
@@ -103,7 +104,7 @@ class StrictAddonManager(addonmanager.AddonManager):
         return id(addon) in self._ours or addonmanager._get_name(addon) in ENGINE_ADDONS
 
     async def trigger_event(self, event: hooks.Hook) -> None:
-        """Call every handler in turn; the first that raises fails the event closed and ends it."""
+        """Call every handler in turn; the first that raises fails the event closed and, but for endings, ends it."""
         args = event.args()
         for handler in self.handlers(event.name):
             try:
@@ -123,7 +124,8 @@ class StrictAddonManager(addonmanager.AddonManager):
                 if event.name in LIFECYCLE:
                     self.start_failure = error
                 self._failed(event, type(error).__name__)
-                return
+                if event.name not in _ENDINGS:
+                    return
 
     def _failed(self, event: hooks.Hook, kind: str) -> None:
         if not self.probing:
@@ -172,7 +174,7 @@ class StrictAddonManager(addonmanager.AddonManager):
                 return self.respond(flow)
             except Exception as error:  # the answer is only words; the refusal stands
                 logger.error("the answer to a failure failed: %s", type(error).__name__)
-        return answer.response(_FAILED, "", close=True, bodiless=flow.request.method == "HEAD")
+        return answer.response(answer.FAILED, "", close=True, bodiless=flow.request.method == "HEAD")
 
     def abort(self, client: Connection, *upstreams: Connection, spare_client: bool = False) -> None:
         """Close these connections: upstreams at once, the client at the end of a layer's turn that may be under way."""

@@ -5,7 +5,7 @@ from mitmproxy import http
 from keyswap.addons.flight import Flight, flight_of
 from keyswap.addons.runtime import Runtime
 from keyswap.errors import CredentialError, RewriteError
-from keyswap.exchange import Code, Exchange, Fields, Grant, Refusal
+from keyswap.exchange import Code, CredentialName, Fields, Grant, Refusal
 from keyswap.rewrite.fill import fill
 from keyswap.rewrite.headers import strip
 
@@ -22,7 +22,7 @@ class Swap:
         if flight is None or flight.exchange.get("refusal") is not None or flight.exchange.get("upstream") is None:
             return
         try:
-            grants = self._grants(flight.exchange)
+            grants = self._grants(flight)
             fields = self._fields(flight, grants)
         except CredentialError as error:
             flight.exchange.refusal = Refusal(
@@ -37,14 +37,24 @@ class Swap:
         flight.exchange.grants = grants
         flight.exchange.fields = fields
 
-    def _grants(self, exchange: Exchange) -> tuple[Grant, ...]:
+    def _grants(self, flight: Flight) -> tuple[Grant, ...]:
         grants = []
-        for finding in exchange.ask.findings:
+        for finding in flight.exchange.ask.findings:
             if finding.kind != "own" or finding.credential is None:
                 continue
+            self._check_source(flight, finding.credential)
             value = self.runtime.keyring.current(finding.credential)
             grants.append(Grant(finding.credential, value.version, value.fingerprint, finding.place, value.secret))
         return tuple(grants)
+
+    def _check_source(self, flight: Flight, name: CredentialName) -> None:
+        """Raise CredentialError where a reload has given this name another source since the request was judged.
+
+        The keyring follows the policy in force; the key of another place must not go where the old one was bound to.
+        """
+        judged, now = (policy.credentials.get(name) for policy in (flight.situation.policy, self.runtime.policy))
+        if judged is None or now is None or judged.source != now.source:
+            raise CredentialError(f"credential {name} has just been changed in the policy", "send the request again")
 
     def _fields(self, flight: Flight, grants: tuple[Grant, ...]) -> Fields:
         exchange = flight.exchange

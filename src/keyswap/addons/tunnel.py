@@ -17,7 +17,7 @@ from OpenSSL import SSL
 from keyswap.addons.dial import Dialer
 from keyswap.addons.flight import Clients, ClientState, Flight
 from keyswap.addons.record import Recorder
-from keyswap.addons.release import RELEASED
+from keyswap.addons.release import RELEASED, SESSION_ENDED
 from keyswap.addons.runtime import Runtime
 from keyswap.exchange import Code, Exchange, Refusal
 from keyswap.policy.hosts import HostError, canonical_host, is_ip
@@ -47,7 +47,6 @@ class Tunnel:
     def client_disconnected(self, client: Client) -> None:
         """Drop what was kept for the connection."""
         self.dialer.forget(client.id)
-        self.runtime.metrics.connections.set(len(self.clients))
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         """Nothing but HTTP and TLS is relayed (S8): a layer that would pass raw bytes becomes an HTTP reader."""
@@ -73,7 +72,7 @@ class Tunnel:
         request_id = flight.exchange.id
         refusal = self._mismatch(state, sni)
         if refusal is None and not self.runtime.alive(state.session):
-            refusal = Refusal(Code.SESSION_REQUIRED, "the session has ended", "mint a new one")
+            refusal = SESSION_ENDED
         if refusal is None:
             refusal = await self.dialer.permit(state.id, state.authority, state.connect_entry)
         if refusal is not None:

@@ -52,7 +52,6 @@ def serve(
         status=_status(status or os.environ.get("KEYSWAP_STATUS", "")),
         node=node,
         accept_old_h2=accept_old_h2,
-        log_json=log_json,
     )
     prepare_process()
     masking = log.configure(json=log_json)

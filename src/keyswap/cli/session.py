@@ -37,7 +37,7 @@ def mint(
     ttl: Annotated[str, typer.Option(help="How long it lives: 90s, 15m, 24h, 30d")] = "24h",
     id: Annotated[str | None, typer.Option("--id", help="Its id; random if left out")] = None,  # noqa: A002
     tenant: Annotated[str, typer.Option(help="Written into the audit")] = "",
-    run_id: Annotated[str, typer.Option(help="Written into the audit")] = "",
+    run_id: Annotated[str, typer.Option(help="The run it belongs to, shown by `list`")] = "",
     label: Annotated[list[str] | None, typer.Option(help="key=value; may be repeated")] = None,
     format: Annotated[Format, typer.Option(help="What to print")] = "text",  # noqa: A002
     json: options.Json = False,

@@ -32,7 +32,6 @@ class Entry:
     """None: any."""
     passthrough: bool = False
     """`tls: passthrough`: relayed without looking inside; never carries a credential."""
-    websocket: bool = True
     encoded_slash: bool = False
     """`encoded_slash: segment`: `%2F` is an ordinary character inside one segment."""
     private: tuple[Network, ...] = ()
