@@ -105,3 +105,14 @@ def test_a_passphrase_is_read_from_where_it_is_said_to_be(
     assert done.code == 0
     assert "a long enough passphrase" not in done.out + done.err
     assert b"ENCRYPTED" in (home / "ca" / "mitmproxy-ca.pem").read_bytes()
+
+
+def test_init_for_a_state_directory_that_is_named_makes_it_there(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout's own certs/ stands in for the default place only."""
+    monkeypatch.delenv("KEYSWAP_CERTS")
+    named = tmp_path / "state"
+    assert run("ca", "init", "--state-dir", str(named)).code == 0
+    assert (named / "ca" / "ca.pem").exists()
+    assert str(named / "ca") in run("ca", "show", "--state-dir", str(named)).out

@@ -43,6 +43,8 @@ def init(
     """Make the authority. Never overwrites one."""
     state = options.state_dir_of(state_dir)
     place = options.certs_dir_of(directory, state)
+    if (state_dir or os.environ.get("KEYSWAP_STATE")) and not (directory or os.environ.get("KEYSWAP_CERTS")):
+        place = state / "ca"  # a checkout's certs/ stands in for the default place only, not for one that is named
     if place.parent == state:
         # Made as a mere parent it would be open to others, and refused as a state directory from then on.
         State.open(state)
