@@ -65,6 +65,8 @@ async def test_S22_a_placeholder_that_cannot_be_filled_does_not_leave(tmp_path: 
             assert (said.code, said.answer.status) == ("credential_unavailable", 503)
             assert said.answer.header("x-should-retry") is None
             assert news.refused("credential_unavailable")
+        [failed] = short.records("credential_failed")  # told once, however many requests met it
+        assert "credential demo" in failed["notes"][0]
         assert (await send(short, session)).answer.status == 200
         short.write_key(good)
         await asyncio.sleep(0.1)

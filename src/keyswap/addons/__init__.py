@@ -47,7 +47,7 @@ def default_addons(runtime: Runtime, abort: Callable[..., None]) -> Chain:
         Identify(runtime, clients),
         Guard(runtime, clients),
         Route(dialer),
-        Swap(runtime),
+        Swap(runtime, recorder),
         release,
         Scrub(runtime, abort),
         Record(recorder, clients),

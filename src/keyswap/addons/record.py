@@ -11,7 +11,7 @@ from keyswap.addons.answer import FAILED
 from keyswap.addons.flight import Clients, Flight, flight_of
 from keyswap.addons.runtime import Runtime
 from keyswap.errors import AuditError
-from keyswap.exchange import Code, Exchange, Refusal, Session
+from keyswap.exchange import Code, CredentialName, Exchange, Refusal, Session
 from keyswap.policy.paths import display
 
 logger = logging.getLogger(__name__)
@@ -90,6 +90,10 @@ class Recorder:
                 self.refused(about, flight, FAILED, request_id)
         except Exception as error:
             logger.error("the record of a failed %s failed: %s", hook, type(error).__name__)
+
+    def credential_failed(self, name: CredentialName, what: str) -> None:
+        """The line of a source that has begun to fail; `what` are the room's own words, which quote no value."""
+        self._try("credential_failed", notes=[f"credential {name}: {what}"])
 
     def unreadable(self, client: Client, refusal: Refusal, request_id: str) -> None:
         """The line of bytes that never became a request."""

@@ -3,7 +3,9 @@
 from mitmproxy import http
 
 from keyswap.addons.flight import Flight, flight_of
+from keyswap.addons.record import Recorder
 from keyswap.addons.runtime import Runtime
+from keyswap.credentials.history import Value
 from keyswap.errors import CredentialError, RewriteError
 from keyswap.exchange import Code, CredentialName, Fields, Grant, Refusal
 from keyswap.rewrite.fill import fill
@@ -13,8 +15,10 @@ from keyswap.rewrite.headers import strip
 class Swap:
     """The fourth step of the flow."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, recorder: Recorder) -> None:
         self.runtime = runtime
+        self.recorder = recorder
+        self._failing: set[CredentialName] = set()
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Look the values up and compute the header fields that go upstream."""
@@ -43,9 +47,21 @@ class Swap:
             if finding.kind != "own" or finding.credential is None:
                 continue
             self._check_source(flight, finding.credential)
-            value = self.runtime.keyring.current(finding.credential)
+            value = self._value(finding.credential)
             grants.append(Grant(finding.credential, value.version, value.fingerprint, finding.place, value.secret))
         return tuple(grants)
+
+    def _value(self, name: CredentialName) -> Value:
+        """The value to release; the audit is told once when a source fails, however many requests meet it."""
+        try:
+            value = self.runtime.keyring.current(name)
+        except CredentialError as error:
+            if name not in self._failing:
+                self._failing.add(name)
+                self.recorder.credential_failed(name, error.what)
+            raise
+        self._failing.discard(name)
+        return value
 
     def _check_source(self, flight: Flight, name: CredentialName) -> None:
         """Raise CredentialError where a reload has given this name another source since the request was judged.
