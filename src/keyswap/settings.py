@@ -9,6 +9,9 @@ from pathlib import Path
 
 from keyswap.errors import SettingsError
 
+TLS_KEY_LOGS = ("SSLKEYLOGFILE", "MITMPROXY_SSLKEYLOGFILE")
+"""Variables that would make the engine write both sides' TLS secrets to a file; it reads them when it is imported."""
+
 CHECKOUT_MARK = "requirements.lock"
 
 

@@ -231,6 +231,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "flow_detail": (["--set", "flow_detail=3"], "flow_detail"),
     "a second script": (["-s", "{home}/other.py"], "other scripts"),
     "a config file": ([], "ssl_insecure"),
+    "a log of TLS secrets": ([], "SSLKEYLOGFILE"),
     "mitmweb": (["--set", "web_open_browser=false", "--set", "web_port=0"], "not mitmdump"),
     "no policy named": ([], "no policy is named"),
     "a policy that is missing": (["--set", "keyswap_policy={home}/none.yaml"], "none.yaml"),
@@ -256,7 +257,8 @@ def refused(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Ite
             named = {part.split("=")[0] for part in more if part.startswith("keyswap_")}
             kept = [part for part in door.settings[1::2] if part.split("=")[0] not in named]
             settings = [] if name == "no policy named" else [part for one in kept for part in ("--set", one)]
-            door.start(*more, settings=settings)
+            logs = {"SSLKEYLOGFILE": str(door.home / "secrets")} if name == "a log of TLS secrets" else {}
+            door.start(*more, settings=settings, environ=logs)
             codes[name] = door.watch()
 
     slots = threading.Semaphore(4)

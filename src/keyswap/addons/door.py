@@ -7,6 +7,7 @@ cancelled, and breaking, touching or deleting the script changes nothing (S35).
 import asyncio
 import os
 import signal
+from collections.abc import Mapping
 from typing import Any, cast
 
 from mitmproxy import ctx, exceptions
@@ -19,7 +20,7 @@ from keyswap.addons.drain import drain
 from keyswap.addons.options import refuse_unsafe
 from keyswap.addons.startup import start
 from keyswap.errors import Error, SettingsError
-from keyswap.settings import Listen, Settings, find_certs_dir, find_policy, find_state_dir
+from keyswap.settings import TLS_KEY_LOGS, Listen, Settings, find_certs_dir, find_policy, find_state_dir
 
 OPTIONS = {
     "keyswap_policy": "The policy file (required)",
@@ -55,6 +56,7 @@ class Door:
             raise SettingsError(
                 "this is not mitmdump", "its flow list would hold real keys: use mitmdump or `keyswap serve`"
             )
+        _refuse_key_logs(os.environ)
         refuse_unsafe(master.options)
         _refuse_other_scripts(master.options)
         masking = log.join()
@@ -90,6 +92,13 @@ def _settings(options: Options) -> Settings:
         ca_passphrase=environ.get("KEYSWAP_CA_PASSPHRASE", ""),
         listen=Listen(options.listen_host or "127.0.0.1", options.listen_port or 8080),
     )
+
+
+def _refuse_key_logs(environ: Mapping[str, str]) -> None:
+    """`serve` takes these out before it imports the engine; here the engine is there already and has read them (S36)."""
+    named = [name for name in TLS_KEY_LOGS if environ.get(name)]
+    if named:
+        raise SettingsError(f"{named[0]} would write the secrets of every connection to a file", "start without it")
 
 
 def _refuse_other_scripts(options: Options) -> None:

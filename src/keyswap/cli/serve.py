@@ -15,13 +15,10 @@ from keyswap.cli import options
 from keyswap.cli.output import err
 from keyswap.cli.status import Status
 from keyswap.errors import SettingsError
-from keyswap.settings import Listen, Settings, find_certs_dir, find_policy, find_state_dir
+from keyswap.settings import TLS_KEY_LOGS, Listen, Settings, find_certs_dir, find_policy, find_state_dir
 
 if TYPE_CHECKING:
     from keyswap.addons.proxy import Proxy
-
-TLS_KEY_LOGS = ("SSLKEYLOGFILE", "MITMPROXY_SSLKEYLOGFILE")
-"""Variables that would make the engine write both sides' TLS secrets to a file; read when it is imported."""
 
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
