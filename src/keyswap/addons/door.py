@@ -95,7 +95,7 @@ def _settings(options: Options) -> Settings:
 
 
 def _refuse_key_logs(environ: Mapping[str, str]) -> None:
-    """`serve` takes these out before it imports the engine; here the engine is there already and has read them (S36)."""
+    """`serve` removes these before it imports the engine; here the engine is there already and has read them (S36)."""
     named = [name for name in TLS_KEY_LOGS if environ.get(name)]
     if named:
         raise SettingsError(f"{named[0]} would write the secrets of every connection to a file", "start without it")
